@@ -1,0 +1,172 @@
+package mount
+
+// A question that concerns all blobs at once is asked when it is worth it: when
+// the expected cost of the plan falls, over all answers, by more than asking
+// costs. Looks and scouts are such questions, and the one cost rule of the
+// ladders settles them all.
+
+const (
+	sameDigest  = 0.1  // the image stands in the repository under another tag
+	sameChanged = 0.02 // ... though this tag names another image
+	costAsk     = 1    // the request of a look
+	costWait    = 0.5  // what it costs that all blobs wait for an answer
+	minGain     = 0.01 // gains below this are noise
+)
+
+// Look is a request that asks about the target as a whole.
+type Look int
+
+// The looks.
+const (
+	NoLook     Look = iota
+	LookDigest      // HEAD of the image's digest: if it stands, so do all its blobs
+	LookTags        // the list of tags, one of them: does the repository exist at all?
+)
+
+// String returns the name of the look as logs write it.
+func (l Look) String() string {
+	switch l {
+	case LookDigest:
+		return "look at the digest"
+	case LookTags:
+		return "look at the tags"
+	}
+	return "no look"
+}
+
+// Question is what is worth asking before the blobs set out: a look, or the
+// first try of one step, made alone (a scout), because its answer changes how
+// the others go.
+type Question struct {
+	Look Look
+	Step int // index in Plan.Steps, when Look is NoLook
+	Try  Try
+}
+
+// Ask returns the question that is worth most now, or false when it is best to
+// set out. The look at the tag comes before any plan and is not among them.
+func (p Plan) Ask() (Question, bool) {
+	if p.policy.Force || p.policy.Strict {
+		return Question{}, false
+	}
+	cost := p.Cost()
+	best, gain := Question{}, costWait+minGain
+	consider := func(q Question, g float64) {
+		if g > gain {
+			best, gain = q, g
+		}
+	}
+	consider(Question{Look: LookDigest}, p.digestGain(cost)-costAsk)
+	consider(Question{Look: LookTags}, p.tagsGain(cost)-costAsk)
+	if i := p.telling(); i >= 0 {
+		for _, k := range [...]Kind{Check, MountSelf, MountAny} {
+			consider(Question{Step: i, Try: Try{Kind: k}}, cost-p.scouted(i, k))
+		}
+	}
+	return best, best.Look != NoLook || best.Try.Kind != 0
+}
+
+// digestGain returns by how much the plan gets cheaper when it is known
+// whether the digest of the image stands: if it does, nothing is left.
+func (p Plan) digestGain(cost float64) float64 {
+	switch {
+	case p.evidence.digestAsked:
+		return 0
+	case p.evidence.standing == RepoAbsent:
+		return relatedGone * cost
+	case p.evidence.standing == TagOther:
+		return sameChanged * cost
+	}
+	return sameDigest * cost
+}
+
+// tagsGain returns by how much the plan gets cheaper when it is known whether
+// the repository exists.
+func (p Plan) tagsGain(cost float64) float64 {
+	if s := p.evidence.standing; s != TagAbsent && s != Unlooked {
+		return 0
+	}
+	exists := buildsOf(p.blobs, p.evidence).exists()
+	known := exists*p.with(Looked(RepoExists)).Cost() + (1-exists)*p.with(Looked(RepoAbsent)).Cost()
+	return cost - known
+}
+
+// with returns the plan that more facts would make.
+func (p Plan) with(facts ...Fact) Plan {
+	return NewPlan(p.blobs, p.evidence.With(facts...), p.policy)
+}
+
+// telling returns the step whose answer says most of the others: the lowest
+// layer of which nothing is proven and for which no source is named. It
+// returns -1 when there are no others for it to speak of.
+func (p Plan) telling() int {
+	best, open := -1, 0
+	for i, s := range p.Steps {
+		if s.Disposition(nil) != Undone {
+			continue
+		}
+		open++
+		if s.Blob.Role != Layer || p.evidence.Presence(s.Blob.Digest) != Unproven || len(s.named) > 0 {
+			continue
+		}
+		if best < 0 || s.Blob.Position < p.Steps[best].Blob.Position {
+			best = i
+		}
+	}
+	if open < 2 {
+		return -1
+	}
+	return best
+}
+
+// scouted returns the expected cost of the whole plan when step i makes the
+// try k first and alone.
+func (p Plan) scouted(i int, k Kind) float64 {
+	s := p.Steps[i]
+	l := s.ladder(nil)
+	next, ok := l.climb(l.start, k)
+	if !ok {
+		return p.Cost() + 1
+	}
+	total := 1.0
+	for _, a := range l.answers(k, next, s.Blob) {
+		if a.chance <= 0 {
+			continue
+		}
+		seen := []Outcome{a.outcome}
+		after := p.with(append(Learn(s.Blob, p.evidence, seen), a.truth...)...)
+		others := after.Cost() - after.Steps[i].Cost()
+		total += a.chance * (others + s.costAfter(seen))
+	}
+	return total
+}
+
+// answer is what a try may come back with, how likely that is, and the truth
+// behind it that the rest of the ladder is going to show.
+type answer struct {
+	outcome Outcome
+	chance  float64
+	truth   []Fact
+}
+
+// answers returns what try k, which leads to rung next when it misses, may
+// come back with as the first of its ladder.
+func (l *ladder) answers(k Kind, next rung, b Blob) []answer {
+	miss := l.reach(next)
+	out := func(status int) Outcome {
+		return Outcome{Try: Try{Kind: k}, Status: status, Session: status == 202}
+	}
+	switch k {
+	case Check:
+		return []answer{{out(200), 1 - miss, nil}, {out(404), miss, nil}}
+	case MountSelf:
+		blind := l.inTarget * (1 - l.selves)
+		return []answer{
+			{out(201), 1 - miss, nil},
+			{out(202), miss - blind, []Fact{InTarget(b.Digest, Absent)}},
+			{out(202), blind, []Fact{InTarget(b.Digest, Present), see(SelfMounts, false)}},
+		}
+	}
+	refused := l.any[anyRefuses] * l.reachIf(next, anyRefuses)
+	return []answer{{out(201), 1 - miss, nil}, {out(202), miss - refused, nil}, {out(404), refused, nil}}
+}

@@ -1,0 +1,133 @@
+package mount
+
+// Learn returns the facts that the last of a blob's outcomes has shown, given
+// those before it and what was known when the try was made. A miss says little
+// of a host, since the blob may just not be there: it counts against a trait
+// only where the blob was proven to be.
+func Learn(b Blob, e Evidence, outcomes []Outcome) []Fact {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	before, last := outcomes[:len(outcomes)-1], outcomes[len(outcomes)-1]
+	v := Judge(b.Digest, last)
+	if v == Unsure || v == Limited || v == Failed {
+		return nil
+	}
+	switch last.Try.Kind {
+	case Check:
+		return learnCheck(b, v, before)
+	case Mount:
+		return learnMount(b, e, last, v)
+	case MountSelf:
+		return learnSelf(b, e, last, v)
+	case MountAny:
+		return learnAny(b, e, last, v)
+	}
+	return learnUpload(b, last, v)
+}
+
+// see returns a fact about the host.
+func see(t Trait, value bool) Fact { return Fact{Trait: t, Value: value} }
+
+func learnCheck(b Blob, v Verdict, before []Outcome) []Fact {
+	switch v {
+	case Refused:
+		return []Fact{see(Heads, false)}
+	case Miss:
+		return []Fact{see(Heads, true), InTarget(b.Digest, Absent)}
+	}
+	facts := []Fact{see(Heads, true), InTarget(b.Digest, Present)}
+	for _, o := range before {
+		switch Judge(b.Digest, o) {
+		case Unsure: // what stands may be the work of this try
+			return []Fact{see(Heads, true), InTarget(b.Digest, Placed)}
+		case Miss:
+		default:
+			continue
+		}
+		switch o.Try.Kind { // it missed a blob that is there
+		case MountSelf:
+			facts = append(facts, see(SelfMounts, false))
+		case MountAny:
+			facts = append(facts, see(SeesTarget, false), see(Discovers, false))
+		}
+	}
+	return facts
+}
+
+func learnMount(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
+	proven := false
+	for _, s := range e.Sources(b.Digest) {
+		proven = proven || s.Repository == o.Try.From && s.Belief == Confirmed
+	}
+	blobGone := Fact{Blob: b.Digest, Doubted: true, Source: Source{Repository: o.Try.From}}
+	switch {
+	case v == Hit:
+		return []Fact{InTarget(b.Digest, Placed), At(b.Digest, o.Try.From, Confirmed), see(MountsFrom, true)}
+	case v == Miss:
+		facts := opened(o, blobGone)
+		if proven {
+			facts = append(facts, see(MountsFrom, false))
+		}
+		return facts
+	case o.Status == 404:
+		return []Fact{blobGone, see(MissOpens, false)}
+	case o.Status == 405 || o.Status == 415 || o.Status == 422 || proven && o.Status != 401 && o.Status != 403:
+		return []Fact{Doubt(o.Try.From), see(MountsFrom, false)}
+	}
+	return []Fact{Doubt(o.Try.From)}
+}
+
+func learnSelf(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
+	switch {
+	case v == Hit:
+		return []Fact{InTarget(b.Digest, Present), see(SelfMounts, true)}
+	case v == Miss:
+		honoured, known := e.traits.Known(SelfMounts)
+		if known && honoured {
+			return opened(o, InTarget(b.Digest, Absent))
+		}
+		return opened(o)
+	case o.Status == 404: // absent, and the host says so with an error (cue)
+		return []Fact{see(MissOpens, false)}
+	}
+	return []Fact{see(SelfMounts, false)}
+}
+
+func learnAny(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
+	switch v {
+	case Hit:
+		facts := []Fact{InTarget(b.Digest, Placed), see(TakesAny, true)}
+		if e.Presence(b.Digest) == Absent || e.standing == RepoAbsent {
+			return append(facts, see(Discovers, true))
+		}
+		return append(facts, see(SeesTarget, true))
+	case Miss:
+		facts := opened(o, see(TakesAny, true))
+		for _, s := range e.Sources(b.Digest) {
+			if s.Belief == Confirmed {
+				return append(facts, see(Discovers, false))
+			}
+		}
+		return facts
+	}
+	return []Fact{see(TakesAny, false)}
+}
+
+func learnUpload(b Blob, o Outcome, v Verdict) []Fact {
+	switch {
+	case v == Hit:
+		return []Fact{InTarget(b.Digest, Placed)}
+	case o.Status == 413 && o.Try.Form == Put:
+		return []Fact{{Limit: b.Size}}
+	}
+	return nil
+}
+
+// opened adds to facts that a miss has opened a session.
+func opened(o Outcome, facts ...Fact) []Fact {
+	if o.Session && o.Try.Kind != MountAny {
+		facts = append(facts, see(MissOpens, true))
+	}
+	return facts
+}

@@ -1,0 +1,106 @@
+package mount
+
+// odds are the probabilities that decide the ladder of one blob. They describe
+// a small world of hidden truths: whether the target holds the blob, whether
+// some other repository does, and what the host does with each kind of mount.
+type odds struct {
+	inTarget  float64 // the target holds the blob
+	elsewhere float64 // a repository that nobody named holds it
+	selves    float64 // the host answers a self-mount by what the target holds
+	mounts    float64 // the host mounts from a named source
+	any       [numAny]float64
+	opens     bool      // a mount that misses opens a session
+	heads     bool      // HEAD says something
+	sources   []float64 // each named source holds the blob and may be read; falling
+}
+
+// anyAnswer is what a host does with a mount without a source.
+type anyAnswer int
+
+const (
+	anyRefuses anyAnswer = iota // 4xx, no session
+	anyMisses                   // 202 whatever it holds
+	anyTarget                   // 201 when the target holds the blob
+	anyEverywhere
+	numAny
+)
+
+// What is believed of a host of which nothing is known. Most registries mount
+// from a named source and honour a self-mount; one in ten discovers.
+const (
+	priorMounts  = 0.8
+	priorSelves  = 0.8
+	priorRefuses = 0.08
+	priorSees    = 0.2 // of those that take a mount without a source
+	priorFinds   = 0.5 // of those that see the target: they see everything
+)
+
+// belief gives the probability that a source holds the blob and may be read.
+func (b Belief) probability() float64 {
+	switch b {
+	case Confirmed:
+		return 0.99
+	case Remembered:
+		return 0.9
+	case Claimed:
+		return 0.7
+	case Listed:
+		return 0.25
+	}
+	return 0
+}
+
+// hostOdds fills in what the traits of the host say.
+func hostOdds(t Traits) odds {
+	o := odds{
+		selves: t.probability(SelfMounts, priorSelves),
+		mounts: t.probability(MountsFrom, priorMounts),
+		opens:  true,
+		heads:  true,
+	}
+	if opens, known := t.Known(MissOpens); known {
+		o.opens = opens
+	}
+	if heads, known := t.Known(Heads); known {
+		o.heads = heads
+	}
+	takes := t.probability(TakesAny, 1-priorRefuses)
+	finds := t.probability(Discovers, priorSees*priorFinds)
+	sees := (1 - finds) * t.probability(SeesTarget, priorSees*(1-priorFinds)/(1-priorSees*priorFinds))
+	o.any = [numAny]float64{1 - takes, takes * (1 - finds - sees), takes * sees, takes * finds}
+	return o
+}
+
+// What is believed of a blob of which nothing is known.
+const (
+	elsewhereLayer  = 0.5 // another repository of the registry holds the layer
+	elsewhereConfig = 0.02
+)
+
+// blobOdds returns the odds of one blob that is in the target with the given
+// probability, as far as its neighbours tell.
+func blobOdds(host odds, b Blob, inTarget float64, e Evidence) odds {
+	o := host
+	o.elsewhere = elsewhereLayer
+	if b.Role == Config {
+		o.elsewhere = elsewhereConfig
+	}
+	facts := e.blob(b.Digest)
+	switch facts.presence {
+	case Present:
+		o.inTarget = 1
+	case Absent:
+		o.inTarget = 0
+	default:
+		o.inTarget = inTarget
+		for _, s := range facts.sources {
+			if s.Repository == e.target && e.standing != RepoAbsent {
+				o.inTarget = max(o.inTarget, s.Belief.probability())
+			}
+		}
+	}
+	for _, s := range e.Sources(b.Digest) {
+		o.sources = append(o.sources, s.Belief.probability())
+	}
+	return o
+}

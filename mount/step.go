@@ -1,0 +1,309 @@
+package mount
+
+// maxSources bounds how many named sources one blob is tried from.
+const maxSources = 8
+
+// Disposition is how a step ended.
+type Disposition int
+
+// The dispositions. A step ends in exactly one of them.
+const (
+	Undone    Disposition = iota // not ended yet
+	Stands                       // the target held the blob already
+	Mounted                      // linked from another repository; no byte was sent
+	Uploaded                     // sent
+	Skipped                      // a non-distributable layer, left where its URLs say
+	Unsettled                    // failed: neither found nor sent
+)
+
+// String returns the disposition as reports write it.
+func (d Disposition) String() string {
+	switch d {
+	case Stands:
+		return "present"
+	case Mounted:
+		return "mounted"
+	case Uploaded:
+		return "uploaded"
+	case Skipped:
+		return "skipped"
+	case Unsettled:
+		return "failed"
+	}
+	return "undone"
+}
+
+// MarshalText writes the disposition as reports write it.
+func (d Disposition) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Step is the part of a plan that settles one blob: a ladder of tries.
+type Step struct {
+	Blob   Blob
+	odds   odds
+	named  []Source // the sources of odds.sources, in the same order
+	proven bool     // the registry said in this push that the target holds it
+	traits Traits
+	policy Policy
+}
+
+// Next returns the next try after the given outcomes of this blob, oldest
+// first. It returns false when the step has ended: see [Step.Disposition].
+func (s Step) Next(outcomes []Outcome) (Try, bool) {
+	if s.Disposition(outcomes) != Undone {
+		return Try{}, false
+	}
+	if try, ok := s.forced(outcomes); ok {
+		return try, true
+	}
+	l := s.ladder(outcomes)
+	return s.try(l.best(l.start).try, l, l.start), true
+}
+
+// Disposition returns how the step has ended after the given outcomes, or
+// Undone when a try is left.
+func (s Step) Disposition(outcomes []Outcome) Disposition {
+	switch {
+	case s.Blob.External:
+		return Skipped
+	case s.proven:
+		return Stands
+	case len(outcomes) == 0:
+		return Undone
+	}
+	last := outcomes[len(outcomes)-1]
+	switch Judge(s.Blob.Digest, last) {
+	case Hit:
+		return dispositionOf(last.Try.Kind, outcomes)
+	case Failed:
+		return Unsettled
+	}
+	if s.exhausted(outcomes) {
+		return Unsettled
+	}
+	return Undone
+}
+
+// dispositionOf names the end of a step by the try that settled it. A Check
+// after an upload or a mount whose answer was lost finds what they did.
+func dispositionOf(k Kind, outcomes []Outcome) Disposition {
+	switch k {
+	case Upload:
+		return Uploaded
+	case Mount, MountAny:
+		return Mounted
+	}
+	for _, o := range outcomes {
+		if o.Try.Kind == Upload {
+			return Uploaded
+		}
+	}
+	for _, o := range outcomes {
+		if k == Check && (o.Try.Kind == Mount || o.Try.Kind == MountAny) && (o.Status == 0 || o.Status >= 500) {
+			return Mounted
+		}
+	}
+	return Stands
+}
+
+// forced returns the try that the last outcome demands whatever it costs: the
+// same again after a rate limit, a Check after an answer that may hide a
+// success, the other form after a body that was too large, and only uploads
+// once the first upload has begun.
+func (s Step) forced(outcomes []Outcome) (Try, bool) {
+	if len(outcomes) == 0 {
+		if s.policy.Strict && !s.policy.Force {
+			return Try{Kind: Check}, true
+		}
+		return Try{}, false
+	}
+	last := outcomes[len(outcomes)-1]
+	switch v := Judge(s.Blob.Digest, last); {
+	case v == Limited:
+		return last.Try, true
+	case v == Unsure && last.Try.Kind != Check && s.checks():
+		return Try{Kind: Check}, true
+	case uploads(outcomes) > 0:
+		return Try{Kind: Upload, Form: s.form(outcomes)}, true
+	}
+	return Try{}, false
+}
+
+// maxRefusals bounds how often an upload may be refused in one way, and how
+// often a blob may be put off by a rate limit that did not lift.
+const maxRefusals = 2
+
+// exhausted says whether nothing is left to try: the upload was begun as often
+// as the policy allows, was refused again in the same way, or cannot be made.
+// An upload whose end is not known gets a last Check before.
+func (s Step) exhausted(outcomes []Outcome) bool {
+	last := outcomes[len(outcomes)-1]
+	if s.Blob.Sealed && last.Try.Kind == Upload {
+		return true
+	}
+	begun, refused, limited, tooLarge := 0, 0, 0, false
+	for _, o := range outcomes {
+		switch {
+		case Judge(s.Blob.Digest, o) == Limited:
+			limited++
+		case o.Try.Kind != Upload:
+		case o.Status == 413:
+			tooLarge = tooLarge || o.Try.Form == Stream
+		default:
+			begun++
+			if o.Status == 400 && !o.Corrupt {
+				refused++
+			}
+		}
+	}
+	if tooLarge || limited > maxRefusals {
+		return true
+	}
+	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks()
+	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure
+}
+
+// checks says whether a Check can tell anything.
+func (s Step) checks() bool { return !s.policy.Force && s.odds.heads }
+
+func uploads(outcomes []Outcome) int {
+	n := 0
+	for _, o := range outcomes {
+		if o.Try.Kind == Upload {
+			n++
+		}
+	}
+	return n
+}
+
+// form chooses how the bytes go out: in one PUT, or streamed where the host
+// refused a PUT of this size, now or earlier.
+func (s Step) form(outcomes []Outcome) Form {
+	if limit := s.traits.PutLimit(); limit > 0 && s.Blob.Size >= limit {
+		return Stream
+	}
+	for _, o := range outcomes {
+		if o.Try.Kind == Upload && o.Status == 413 {
+			return Stream
+		}
+	}
+	return Put
+}
+
+// Ladder returns the tries that the step makes when every one misses.
+func (s Step) Ladder() []Try {
+	if s.Disposition(nil) != Undone {
+		return nil
+	}
+	var tries []Try
+	l := s.ladder(nil)
+	r := l.start
+	if try, ok := s.forced(nil); ok {
+		tries = append(tries, try)
+		r, _ = l.climb(r, try.Kind)
+	}
+	for {
+		k := l.best(r).try
+		tries = append(tries, s.try(k, l, r))
+		if k == Upload {
+			return tries
+		}
+		r, _ = l.climb(r, k)
+	}
+}
+
+// Cost returns the expected cost of the step, in round trips.
+func (s Step) Cost() float64 { return s.costAfter(nil) }
+
+// costAfter returns the expected cost of what is left after outcomes.
+func (s Step) costAfter(outcomes []Outcome) float64 {
+	if s.Disposition(outcomes) != Undone {
+		return 0
+	}
+	l := s.ladder(outcomes)
+	return l.best(l.start).cost
+}
+
+// try builds the try of kind k on rung r.
+func (s Step) try(k Kind, l *ladder, r rung) Try {
+	switch k {
+	case Mount:
+		return Try{Kind: Mount, From: l.names[r.sources]}
+	case Upload:
+		return Try{Kind: Upload, Form: s.form(nil)}
+	}
+	return Try{Kind: k}
+}
+
+// ladder sets up the search from where the outcomes have led. Tries that
+// missed stay in, since a miss says something of what is left; tries that were
+// refused say nothing and are taken out.
+func (s Step) ladder(outcomes []Outcome) *ladder {
+	l := &ladder{odds: s.odds, memo: map[rung]choice{}}
+	l.may = s.allowed()
+	l.upload = 1 + s.policy.sending(s.Blob.Size)
+	if s.Blob.Sealed {
+		l.upload = costSealed
+	}
+	missed, spent := map[string]bool{}, map[string]bool{}
+	for _, o := range outcomes {
+		v := Judge(s.Blob.Digest, o)
+		if o.Try.Kind.isMount() {
+			l.session = l.session || o.Session
+			if v == Miss && !o.Session {
+				l.opens = false
+			}
+		}
+		l.record(o.Try, v, missed, spent)
+	}
+	l.order(s.named, missed, spent)
+	return l
+}
+
+// record notes what became of one try.
+func (l *ladder) record(t Try, v Verdict, missed, spent map[string]bool) {
+	miss := v == Miss
+	switch {
+	case t.Kind == Mount && miss:
+		missed[t.From] = true
+	case t.Kind == Mount:
+		spent[t.From] = true
+	case t.Kind == Check && miss:
+		l.start.check = true
+	case t.Kind == MountSelf && miss:
+		l.start.self = true
+	case t.Kind == MountAny && miss:
+		l.start.any = true
+	}
+	if t.Kind != Mount {
+		l.may[t.Kind] = t.Kind == Upload
+	}
+}
+
+// order puts the sources that missed first and leaves out those that are
+// spent, so that a count says which are left.
+func (l *ladder) order(named []Source, missed, spent map[string]bool) {
+	var names []string
+	var p []float64
+	for _, pass := range [...]bool{true, false} {
+		for i, src := range named {
+			if missed[src.Repository] == pass && !spent[src.Repository] {
+				names, p = append(names, src.Repository), append(p, l.sources[i])
+			}
+		}
+		if pass {
+			l.start.sources = len(names)
+		}
+	}
+	l.names, l.sources = names, p
+}
+
+// allowed says which kinds the policy and the host leave.
+func (s Step) allowed() (may [Upload + 1]bool) {
+	p := s.policy
+	may[Upload] = true
+	may[Check] = s.checks()
+	may[Mount] = !p.Force && !p.NoMounts
+	may[MountSelf] = may[Mount]
+	may[MountAny] = may[Mount] && !p.NoDiscovery
+	return may
+}

@@ -1,0 +1,103 @@
+package mount
+
+import "fmt"
+
+// Trait is a property of a registry host that decides which tries are worth
+// their request.
+type Trait int
+
+// The traits.
+const (
+	// MountsFrom: a mount from a repository that holds the blob is answered 201.
+	MountsFrom Trait = iota + 1
+	// SelfMounts: a mount from the target itself is answered 201 when the
+	// target holds the blob, and opens a session when it does not
+	// (distribution, zot, olareg).
+	SelfMounts
+	// Discovers: a mount without a source is answered 201 for a blob that only
+	// another repository holds: automatic content discovery (zot with
+	// deduplication, Gitea).
+	Discovers
+	// SeesTarget: a mount without a source is answered 201 for a blob that the
+	// target holds (olareg, zot without deduplication).
+	SeesTarget
+	// TakesAny: a mount without a source is answered 201 or 202, not refused
+	// (Quay refused it with 400 until 2021).
+	TakesAny
+	// MissOpens: a mount that misses opens a session (cue's registry answers
+	// 404, Harbor 401 or 400).
+	MissOpens
+	// Heads: HEAD of a blob is answered 200 or 404, not refused.
+	Heads
+
+	numTraits
+)
+
+// String returns the name of the trait.
+func (t Trait) String() string {
+	names := [numTraits]string{
+		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
+		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD",
+	}
+	if t > 0 && t < numTraits {
+		return names[t]
+	}
+	return fmt.Sprintf("Trait(%d)", int(t))
+}
+
+// Seen counts how often a trait was seen to be so, and not to be so.
+type Seen struct{ Yes, No int }
+
+// Traits is what is known of a host. The zero value knows nothing. It is a
+// value: See returns a changed copy.
+type Traits struct {
+	seen [numTraits]Seen
+	// putLimit is the smallest body in bytes that was refused with 413, 0 if none was.
+	putLimit int64
+}
+
+// Of returns how often t was seen.
+func (h Traits) Of(t Trait) Seen {
+	if t <= 0 || t >= numTraits {
+		return Seen{}
+	}
+	return h.seen[t]
+}
+
+// Known says whether t was ever seen, and what it was seen to be more often.
+func (h Traits) Known(t Trait) (value, known bool) {
+	s := h.Of(t)
+	return s.Yes >= s.No, s.Yes+s.No > 0
+}
+
+// See returns h with one more observation of t.
+func (h Traits) See(t Trait, value bool) Traits {
+	switch {
+	case t <= 0 || t >= numTraits:
+	case value:
+		h.seen[t].Yes++
+	default:
+		h.seen[t].No++
+	}
+	return h
+}
+
+// PutLimit returns the smallest body in bytes that the host refused with 413,
+// 0 if it refused none.
+func (h Traits) PutLimit() int64 { return h.putLimit }
+
+// SeeLimit returns h with the knowledge that a body of size bytes was refused.
+func (h Traits) SeeLimit(size int64) Traits {
+	if h.putLimit == 0 || size < h.putLimit {
+		h.putLimit = size
+	}
+	return h
+}
+
+// probability returns how likely t is, from a prior that counts as much as one
+// tenth of an observation: a registry hardly ever changes its ways.
+func (h Traits) probability(t Trait, prior float64) float64 {
+	const weight = 0.1
+	s := h.Of(t)
+	return (prior*weight + float64(s.Yes)) / (weight + float64(s.Yes+s.No))
+}
