@@ -11,6 +11,7 @@ const (
 	costAsk     = 1    // the request of a look
 	costWait    = 0.5  // what it costs that all blobs wait for an answer
 	minGain     = 0.01 // gains below this are noise
+	maxScouts   = 2    // blobs of one plan that are asked for while the others wait
 )
 
 // Look is a request that asks about the target as a whole.
@@ -45,6 +46,8 @@ type Question struct {
 
 // Ask returns the question that is worth most now, or false when it is best to
 // set out. The look at the tag comes before any plan and is not among them.
+// Once the facts of each answer are in the evidence, no more than two looks
+// and two scouts are asked for, whatever the registry answers.
 func (p Plan) Ask() (Question, bool) {
 	if p.policy.Force || p.policy.Strict {
 		return Question{}, false
@@ -97,23 +100,28 @@ func (p Plan) with(facts ...Fact) Plan {
 }
 
 // telling returns the step whose answer says most of the others: the lowest
-// layer of which nothing is proven and for which no source is named. It
-// returns -1 when there are no others for it to speak of.
+// layer of which nothing is proven, which was not asked for, and for which no
+// source is named. It returns -1 when there are no others for it to speak of,
+// or when enough blobs were asked for.
 func (p Plan) telling() int {
-	best, open := -1, 0
+	best, open, asked := -1, 0, 0
 	for i, s := range p.Steps {
+		known := p.evidence.blob(s.Blob.Digest)
+		if known.asked {
+			asked++
+		}
 		if s.Disposition(nil) != Undone {
 			continue
 		}
 		open++
-		if s.Blob.Role != Layer || p.evidence.Presence(s.Blob.Digest) != Unproven || len(s.named) > 0 {
+		if s.Blob.Role != Layer || known.presence != Unproven || known.asked || len(s.named) > 0 {
 			continue
 		}
 		if best < 0 || s.Blob.Position < p.Steps[best].Blob.Position {
 			best = i
 		}
 	}
-	if open < 2 {
+	if open < 2 || asked >= maxScouts {
 		return -1
 	}
 	return best
@@ -154,7 +162,7 @@ type answer struct {
 func (l *ladder) answers(k Kind, next rung, b Blob) []answer {
 	miss := l.reach(next)
 	out := func(status int) Outcome {
-		return Outcome{Try: Try{Kind: k}, Status: status, Session: status == 202}
+		return Outcome{Try: Try{Kind: k}, Status: status, Session: status == 202 && (l.opens || k == MountAny)}
 	}
 	switch k {
 	case Check:

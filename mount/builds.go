@@ -1,5 +1,10 @@
 package mount
 
+import (
+	"math"
+	"sort"
+)
+
 // What is believed of the target before its blobs are asked for: whether it
 // holds an earlier build of the image, and how much of that build is the same.
 // Images change from the top, so of a related build some bottom layers stand.
@@ -30,54 +35,88 @@ func related(s Standing) float64 {
 // well it fits a target with an earlier build of the image, and one without.
 type builds struct {
 	standing Standing
-	layers   map[int][]Blob // by image, by position
-	with     float64        // likelihood of the answers if there is an earlier build
-	without  float64        // ... if there is none
-	kept     map[int][]float64
+	with     float64   // likelihood of the answers if there is an earlier build, up to a factor
+	without  float64   // ... if there is none, up to the same factor
+	kept     []float64 // by index of the blob: a layer stands if there is an earlier build
 }
 
 // buildsOf reads the evidence about the layers of blobs.
 func buildsOf(blobs []Blob, e Evidence) builds {
-	u := builds{standing: e.standing, layers: map[int][]Blob{}, kept: map[int][]float64{}, with: 1, without: 1}
-	for _, b := range blobs {
-		if b.Role == Layer {
-			u.layers[b.Image] = append(u.layers[b.Image], b)
-		}
-	}
-	for image, layers := range u.layers {
+	u := builds{standing: e.standing, kept: make([]float64, len(blobs))}
+	favour := 0.0
+	for _, layers := range layersOf(blobs) {
 		said := make([]Presence, len(layers))
 		for i, b := range layers {
-			said[i] = e.Presence(b.Digest)
+			said[i] = e.Presence(blobs[b].Digest)
 		}
-		kept, with, without := keptOf(said, foreign(e.standing))
-		u.kept[image] = kept
-		u.with *= with
-		u.without *= without
+		kept, f := keptOf(said, foreign(e.standing))
+		favour += f
+		for i, b := range layers {
+			u.kept[b] = kept[i]
+		}
 	}
+	u.with, u.without = math.Exp(min(favour, 0)), math.Exp(min(-favour, 0))
 	return u
+}
+
+// layersOf returns the indexes of the layers of each image, bottom layer
+// first, the images in order.
+func layersOf(blobs []Blob) [][]int {
+	var layers []int
+	for i, b := range blobs {
+		if b.Role == Layer {
+			layers = append(layers, i)
+		}
+	}
+	sort.SliceStable(layers, func(i, j int) bool {
+		a, b := blobs[layers[i]], blobs[layers[j]]
+		if a.Image != b.Image {
+			return a.Image < b.Image
+		}
+		return a.Position < b.Position
+	})
+	var images [][]int
+	for i, l := range layers {
+		if i == 0 || blobs[l].Image != blobs[layers[i-1]].Image {
+			images = append(images, nil)
+		}
+		images[len(images)-1] = append(images[len(images)-1], l)
+	}
+	return images
 }
 
 // keptOf weighs every number of bottom layers that an earlier build may share
 // with the image, given what was said of each layer. It returns the
-// probability of each layer to stand if there is such a build, and how likely
-// the answers are with and without one.
-func keptOf(said []Presence, foreign float64) (kept []float64, with, without float64) {
+// probability of each layer to stand if there is such a build, and how much the
+// answers favour that there is one: the logarithm of how many times likelier
+// they are with than without.
+func keptOf(said []Presence, foreign float64) (kept []float64, favour float64) {
 	n := len(said)
 	weight := make([]float64, n+1) // weight[k]: the bottom k layers are shared
 	for k := range weight {
 		weight[k] = survives(k-1, n) - survives(k, n)
-		for i, p := range said {
+	}
+	for i, p := range said {
+		if p == Unproven {
+			continue
+		}
+		most := 0.0
+		for k := range weight {
 			if i < k {
 				weight[k] *= likelihood(p, sharedStands)
 			} else {
 				weight[k] *= likelihood(p, changedStands)
 			}
+			most = max(most, weight[k])
 		}
-		with += weight[k]
+		for k := range weight { // no number of answers is too many for a float64
+			weight[k] /= most
+		}
+		favour += math.Log(most) - math.Log(likelihood(p, foreign))
 	}
-	without = 1
-	for _, p := range said {
-		without *= likelihood(p, foreign)
+	with := 0.0
+	for _, w := range weight {
+		with += w
 	}
 	kept = make([]float64, n)
 	shared := 0.0 // probability that layer i is below the change
@@ -86,7 +125,7 @@ func keptOf(said []Presence, foreign float64) (kept []float64, with, without flo
 		p := shared / with
 		kept[i] = p*sharedStands + (1-p)*changedStands
 	}
-	return kept, with, without
+	return kept, favour + math.Log(with)
 }
 
 // survives returns the probability that the layer at position i of n is shared
@@ -151,8 +190,8 @@ func (u builds) exists() float64 {
 	return prior * there / (prior*there + (1-prior)*gone)
 }
 
-// stands returns the probability that the target holds the blob, the index-th
-// layer of its image.
+// stands returns the probability that the target holds b, the blob with this
+// index.
 func (u builds) stands(b Blob, index int) float64 {
 	switch {
 	case u.standing == RepoAbsent && b.Role == Config:
@@ -163,5 +202,5 @@ func (u builds) stands(b Blob, index int) float64 {
 		return configStands
 	}
 	p := u.earlier()
-	return p*u.kept[b.Image][index] + (1-p)*foreign(u.standing)
+	return p*u.kept[index] + (1-p)*foreign(u.standing)
 }

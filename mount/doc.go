@@ -26,6 +26,6 @@
 // mount makes void has to be cancelled, and a Check that misses says what a
 // MountSelf would have said. So the ladder with the least expected cost is
 // found exactly, by dynamic programming over what has been tried, and the same
-// cost is what [Plan.Look] and [Plan.Scout] compare when they decide whether a
-// question that concerns all blobs at once is worth a request.
+// cost is what [Plan.Ask] compares when it decides whether a question that
+// concerns all blobs at once is worth a request.
 package mount

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -60,6 +61,9 @@ type Fact struct {
 	// Doubted takes back what was believed of Source.Repository holding Blob
 	// (of every blob there, when Blob is empty).
 	Doubted bool
+	// Asked says that the target was asked for Blob in this push, whatever it
+	// answered. A blob that was asked for is not made a scout again.
+	Asked bool
 	// Trait of the host, seen to be so or not.
 	Trait Trait
 	Value bool
@@ -67,7 +71,8 @@ type Fact struct {
 	Limit int64
 	// Standing of the target repository.
 	Standing Standing
-	// Digest says what the digest of the image was found to be in the target.
+	// DigestAsked says that the target was asked for the digest of the image,
+	// and does not hold it.
 	DigestAsked bool
 }
 
@@ -88,6 +93,7 @@ type Evidence struct {
 type blobFacts struct {
 	presence Presence // before this push: Unproven, Present or Absent
 	placed   bool     // by this push
+	asked    bool     // in this push
 	sources  []Source
 }
 
@@ -118,6 +124,7 @@ func (e Evidence) Standing() Standing { return e.standing }
 
 // With returns e with more facts; e itself stays as it is.
 func (e Evidence) With(facts ...Fact) Evidence {
+	e.recent, e.doubted = slices.Clip(e.recent), slices.Clip(e.doubted) // an append copies them
 	for _, f := range facts {
 		switch {
 		case f.Trait != 0:
@@ -129,9 +136,9 @@ func (e Evidence) With(facts ...Fact) Evidence {
 		case f.DigestAsked:
 			e.digestAsked = true
 		case f.Doubted && f.Blob == "":
-			e.doubted = append(e.doubted[:len(e.doubted):len(e.doubted)], f.Source.Repository)
+			e.doubted = append(e.doubted, f.Source.Repository)
 		case f.Blob != "":
-			e.recent = append(e.recent[:len(e.recent):len(e.recent)], f)
+			e.recent = append(e.recent, f)
 		}
 	}
 	if len(e.recent) > maxRecent {
@@ -165,6 +172,10 @@ func (e Evidence) blob(d digest.Digest) blobFacts {
 
 // with returns b with one more fact; b itself stays as it is.
 func (b blobFacts) with(f Fact) blobFacts {
+	if f.Asked {
+		b.asked = true
+		return b
+	}
 	switch f.Presence {
 	case Placed:
 		b.placed = true

@@ -4,7 +4,8 @@ package mount
 const (
 	costCancel = 0.5  // a session that another answer made void is cancelled, off the critical path
 	costSealed = 1e12 // a blob that is not found and cannot be uploaded fails the push
-	// tieBreak keeps the order of tries stable where two ladders cost the same.
+	// tieBreak, a share of the cost, keeps the order of tries stable where two
+	// ladders cost the same.
 	tieBreak = 1e-12
 )
 
@@ -13,6 +14,24 @@ const (
 type rung struct {
 	sources          int
 	check, self, any bool
+}
+
+// numRungs is how many rungs there are at most.
+const numRungs = 8 * (maxSources + 1)
+
+// index numbers the rungs.
+func (r rung) index() int {
+	i := r.sources * 8
+	if r.check {
+		i += 4
+	}
+	if r.self {
+		i += 2
+	}
+	if r.any {
+		i++
+	}
+	return i
 }
 
 // ladder finds the order of tries with the least expected cost for one blob.
@@ -27,8 +46,9 @@ type ladder struct {
 	start   rung
 	session bool // a session is open at the start
 	may     [Upload + 1]bool
-	upload  float64 // cost of the bytes and of the request that carries them
-	memo    map[rung]choice
+	upload  float64                 // cost of the bytes and of the request that carries them
+	none    [maxSources + 1]float64 // probability that none of the first so many sources holds the blob
+	memo    [numRungs]choice        // by rung.index; no try where nobody has searched
 }
 
 // choice is the best thing to do on a rung, and what it costs from there on.
@@ -40,34 +60,33 @@ type choice struct {
 // best returns what to do on rung r. Its cost is the expected cost of the
 // whole rest of the ladder, given that r was reached.
 func (l *ladder) best(r rung) choice {
-	if c, ok := l.memo[r]; ok {
+	if c := l.memo[r.index()]; c.try != 0 {
 		return c
 	}
-	reach := l.reach(r)
-	session := l.sessionAt(r)
-	c := choice{Upload, l.uploadFrom(session)}
+	c := choice{Upload, l.uploadFrom(r)}
 	for _, k := range [...]Kind{Check, Mount, MountSelf, MountAny} {
-		next, ok := l.climb(r, k)
-		if !ok {
-			continue
-		}
-		miss := 0.0
-		if reach > 0 {
-			miss = l.reach(next) / reach
-		}
-		cost := 1 + (1-miss)*session*costCancel
-		if miss > 0 {
-			if k.isMount() {
-				cost += miss * session * l.opensOn(k, next) * costCancel
+		if next, ok := l.climb(r, k); ok {
+			if cost := l.costOf(k, r, next); cost < c.cost*(1-tieBreak) {
+				c = choice{k, cost}
 			}
-			cost += miss * l.best(next).cost
-		}
-		if cost < c.cost-tieBreak {
-			c = choice{k, cost}
 		}
 	}
-	l.memo[r] = c
+	l.memo[r.index()] = c
 	return c
+}
+
+// costOf returns the expected cost of try k on rung r and of all that follows
+// it, when next is where a miss leads.
+func (l *ladder) costOf(k Kind, r, next rung) float64 {
+	reach := l.reach(r)
+	if reach == 0 { // nobody gets here
+		return l.uploadFrom(r)
+	}
+	cost := 1 + l.voided(k, r, next)/reach*costCancel
+	if miss := l.reach(next) / reach; miss > 0 {
+		cost += miss * l.best(next).cost
+	}
+	return cost
 }
 
 // climb returns the rung above r once try k has missed, and whether k is there
@@ -91,38 +110,55 @@ func (l *ladder) climb(r rung, k Kind) (rung, bool) {
 	return r, ok
 }
 
-// uploadFrom returns what the upload costs when a session is open with the
-// given probability.
-func (l *ladder) uploadFrom(session float64) float64 {
-	return l.upload + 1 - session
-}
-
-// sessionAt returns the probability that a session is open on rung r.
-func (l *ladder) sessionAt(r rung) float64 {
-	named := r.sources > l.start.sources || r.self && !l.start.self
-	if l.session || named && l.opens {
-		return 1
-	}
-	if !r.any || l.start.any {
-		return 0
-	}
-	return l.opensOn(MountAny, r)
-}
-
-// opensOn returns the probability that try k, the last that missed before rung
-// r, has opened a session.
-func (l *ladder) opensOn(k Kind, r rung) float64 {
-	if k != MountAny {
-		if l.opens {
-			return 1
+// uploadFrom returns what the upload costs from rung r: a request more where
+// no session is open.
+func (l *ladder) uploadFrom(r rung) float64 {
+	reach, open := 0.0, 0.0
+	for a, p := range l.any {
+		there := p * l.reachIf(r, anyAnswer(a))
+		reach += there
+		if l.sessionIf(r, anyAnswer(a)) {
+			open += there
 		}
-		return 0
 	}
-	reach := l.reach(r)
 	if reach == 0 {
-		return 1
+		return l.upload
 	}
-	return 1 - l.any[anyRefuses]*l.reachIf(r, anyRefuses)/reach
+	return l.upload + 1 - open/reach
+}
+
+// voided returns the probability that rung r is reached with a session open
+// and that try k makes it void: by a hit, or by a miss that opens another.
+// Whether a session is open and whether k hits may both depend on how the host
+// answers a mount without a source.
+func (l *ladder) voided(k Kind, r, next rung) float64 {
+	sum := 0.0
+	for i, p := range l.any {
+		a := anyAnswer(i)
+		if !l.sessionIf(r, a) {
+			continue
+		}
+		sum += p * l.reachIf(r, a)
+		if !l.opensIf(k, a) {
+			sum -= p * l.reachIf(next, a)
+		}
+	}
+	return sum
+}
+
+// sessionIf says whether a session is open on rung r, on a host whose answer
+// to a mount without a source is known.
+func (l *ladder) sessionIf(r rung, a anyAnswer) bool {
+	named := r.sources > l.start.sources || r.self && !l.start.self
+	return l.session || named && l.opens || r.any && !l.start.any && l.opensIf(MountAny, a)
+}
+
+// opensIf says whether a miss of try k opens a session on such a host.
+func (l *ladder) opensIf(k Kind, a anyAnswer) bool {
+	if k == MountAny {
+		return a != anyRefuses
+	}
+	return k.isMount() && l.opens
 }
 
 // reach returns the probability that every try of rung r misses.
@@ -136,15 +172,7 @@ func (l *ladder) reach(r rung) float64 {
 
 // reachIf is reach on a host whose answer to a mount without a source is known.
 func (l *ladder) reachIf(r rung, a anyAnswer) float64 {
-	tried, all := 1.0, 1.0 // none of the sources tried, none of all sources, holds the blob
-	for i, p := range l.sources {
-		if i < r.sources {
-			tried *= 1 - p
-		}
-		all *= 1 - p
-	}
-	named := l.mounts*tried + 1 - l.mounts
-
+	named := l.mounts*l.none[r.sources] + 1 - l.mounts
 	present := named
 	switch {
 	case r.check, r.any && a >= anyTarget:
@@ -154,7 +182,7 @@ func (l *ladder) reachIf(r rung, a anyAnswer) float64 {
 	}
 	absent := named
 	if r.any && a == anyEverywhere {
-		absent = (1 - l.elsewhere) * all
+		absent = (1 - l.elsewhere) * l.none[len(l.sources)]
 	}
 	return l.inTarget*present + (1-l.inTarget)*absent
 }

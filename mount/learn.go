@@ -8,7 +8,17 @@ func Learn(b Blob, e Evidence, outcomes []Outcome) []Fact {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	before, last := outcomes[:len(outcomes)-1], outcomes[len(outcomes)-1]
+	last := outcomes[len(outcomes)-1]
+	facts := learnLast(b, e, last, outcomes[:len(outcomes)-1])
+	switch last.Try.Kind {
+	case Check, MountSelf, MountAny:
+		facts = append(facts, Fact{Blob: b.Digest, Asked: true})
+	}
+	return facts
+}
+
+// learnLast returns what the last outcome says of blobs and host.
+func learnLast(b Blob, e Evidence, last Outcome, before []Outcome) []Fact {
 	v := Judge(b.Digest, last)
 	if v == Unsure || v == Limited || v == Failed {
 		return nil
@@ -38,17 +48,14 @@ func learnCheck(b Blob, v Verdict, before []Outcome) []Fact {
 	}
 	facts := []Fact{see(Heads, true), InTarget(b.Digest, Present)}
 	for _, o := range before {
-		switch Judge(b.Digest, o) {
-		case Unsure: // what stands may be the work of this try
+		v := Judge(b.Digest, o)
+		switch {
+		case v == Unsure && o.Try.Kind.places(): // what stands may be the work of this try
 			return []Fact{see(Heads, true), InTarget(b.Digest, Placed)}
-		case Miss:
-		default:
-			continue
-		}
-		switch o.Try.Kind { // it missed a blob that is there
-		case MountSelf:
+		case v != Miss:
+		case o.Try.Kind == MountSelf: // it missed a blob that is there
 			facts = append(facts, see(SelfMounts, false))
-		case MountAny:
+		case o.Try.Kind == MountAny:
 			facts = append(facts, see(SeesTarget, false), see(Discovers, false))
 		}
 	}

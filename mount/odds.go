@@ -35,7 +35,7 @@ const (
 	priorFinds   = 0.5 // of those that see the target: they see everything
 )
 
-// belief gives the probability that a source holds the blob and may be read.
+// probability returns how likely it is that a source holds the blob and may be read.
 func (b Belief) probability() float64 {
 	switch b {
 	case Confirmed:

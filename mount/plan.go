@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,15 +23,11 @@ type Plan struct {
 // the target of the evidence. It is cheap: ladders are searched when a step is
 // asked for its next try.
 func NewPlan(blobs []Blob, e Evidence, p Policy) Plan {
-	plan := Plan{Target: e.Target(), blobs: blobs, evidence: e, policy: p.withDefaults()}
+	plan := Plan{Target: e.Target(), blobs: slices.Clone(blobs), evidence: e, policy: p.withDefaults()}
 	host, seen := hostOdds(e.traits), buildsOf(blobs, e)
 	plan.Steps = make([]Step, len(blobs))
-	layers := map[int]int{}
 	for i, b := range blobs {
-		plan.Steps[i] = plan.step(b, host, seen.stands(b, layers[b.Image]))
-		if b.Role == Layer {
-			layers[b.Image]++
-		}
+		plan.Steps[i] = plan.step(b, host, seen.stands(b, i))
 	}
 	return plan
 }
@@ -90,6 +87,6 @@ func (b Blob) String() string {
 	if b.Role == Config {
 		role = "config"
 	}
-	hex := b.Digest.Encoded()
+	_, hex, _ := strings.Cut(string(b.Digest), ":")
 	return fmt.Sprintf("%s %s %10d B", role, hex[:min(len(hex), 12)], b.Size)
 }

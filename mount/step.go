@@ -1,5 +1,7 @@
 package mount
 
+import "github.com/opencontainers/go-digest"
+
 // maxSources bounds how many named sources one blob is tried from.
 const maxSources = 8
 
@@ -62,30 +64,32 @@ func (s Step) Next(outcomes []Outcome) (Try, bool) {
 // Disposition returns how the step has ended after the given outcomes, or
 // Undone when a try is left.
 func (s Step) Disposition(outcomes []Outcome) Disposition {
-	switch {
-	case s.Blob.External:
+	if s.Blob.External {
 		return Skipped
-	case s.proven:
-		return Stands
-	case len(outcomes) == 0:
-		return Undone
+	}
+	open := Undone
+	if s.proven {
+		open = Stands
+	}
+	if len(outcomes) == 0 {
+		return open
 	}
 	last := outcomes[len(outcomes)-1]
 	switch Judge(s.Blob.Digest, last) {
 	case Hit:
-		return dispositionOf(last.Try.Kind, outcomes)
+		return dispositionOf(s.Blob.Digest, last.Try.Kind, outcomes)
 	case Failed:
 		return Unsettled
 	}
-	if s.exhausted(outcomes) {
+	if !s.proven && s.exhausted(outcomes) {
 		return Unsettled
 	}
-	return Undone
+	return open
 }
 
 // dispositionOf names the end of a step by the try that settled it. A Check
 // after an upload or a mount whose answer was lost finds what they did.
-func dispositionOf(k Kind, outcomes []Outcome) Disposition {
+func dispositionOf(d digest.Digest, k Kind, outcomes []Outcome) Disposition {
 	switch k {
 	case Upload:
 		return Uploaded
@@ -98,7 +102,7 @@ func dispositionOf(k Kind, outcomes []Outcome) Disposition {
 		}
 	}
 	for _, o := range outcomes {
-		if k == Check && (o.Try.Kind == Mount || o.Try.Kind == MountAny) && (o.Status == 0 || o.Status >= 500) {
+		if k == Check && o.Try.Kind.places() && Judge(d, o) == Unsure {
 			return Mounted
 		}
 	}
@@ -111,7 +115,7 @@ func dispositionOf(k Kind, outcomes []Outcome) Disposition {
 // once the first upload has begun.
 func (s Step) forced(outcomes []Outcome) (Try, bool) {
 	if len(outcomes) == 0 {
-		if s.policy.Strict && !s.policy.Force {
+		if s.policy.Strict && s.checks(nil) {
 			return Try{Kind: Check}, true
 		}
 		return Try{}, false
@@ -120,7 +124,7 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 	switch v := Judge(s.Blob.Digest, last); {
 	case v == Limited:
 		return last.Try, true
-	case v == Unsure && last.Try.Kind != Check && s.checks():
+	case v == Unsure && last.Try.Kind != Check && s.checks(outcomes):
 		return Try{Kind: Check}, true
 	case uploads(outcomes) > 0:
 		return Try{Kind: Upload, Form: s.form(outcomes)}, true
@@ -142,9 +146,12 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 	}
 	begun, refused, limited, tooLarge := 0, 0, 0, false
 	for _, o := range outcomes {
-		switch {
-		case Judge(s.Blob.Digest, o) == Limited:
+		if Judge(s.Blob.Digest, o) == Limited {
 			limited++
+			continue
+		}
+		limited = 0 // it lifted
+		switch {
 		case o.Try.Kind != Upload:
 		case o.Status == 413:
 			tooLarge = tooLarge || o.Try.Form == Stream
@@ -158,12 +165,20 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 	if tooLarge || limited > maxRefusals {
 		return true
 	}
-	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks()
+	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
 	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure
 }
 
-// checks says whether a Check can tell anything.
-func (s Step) checks() bool { return !s.policy.Force && s.odds.heads }
+// checks says whether a Check can tell anything: not where nothing is trusted,
+// nor where the host has refused one, earlier or after these outcomes.
+func (s Step) checks(outcomes []Outcome) bool {
+	for _, o := range outcomes {
+		if o.Try.Kind == Check && Judge(s.Blob.Digest, o) == Refused {
+			return false
+		}
+	}
+	return !s.policy.Force && s.odds.heads
+}
 
 func uploads(outcomes []Outcome) int {
 	n := 0
@@ -191,24 +206,27 @@ func (s Step) form(outcomes []Outcome) Form {
 
 // Ladder returns the tries that the step makes when every one misses.
 func (s Step) Ladder() []Try {
-	if s.Disposition(nil) != Undone {
-		return nil
-	}
 	var tries []Try
-	l := s.ladder(nil)
-	r := l.start
-	if try, ok := s.forced(nil); ok {
-		tries = append(tries, try)
-		r, _ = l.climb(r, try.Kind)
-	}
+	var missed []Outcome
 	for {
-		k := l.best(r).try
-		tries = append(tries, s.try(k, l, r))
-		if k == Upload {
+		try, ok := s.Next(missed)
+		if !ok {
 			return tries
 		}
-		r, _ = l.climb(r, k)
+		tries = append(tries, try)
+		if try.Kind == Upload {
+			return tries
+		}
+		missed = append(missed, s.miss(try))
 	}
+}
+
+// miss returns the outcome of a try that misses.
+func (s Step) miss(t Try) Outcome {
+	if t.Kind == Check {
+		return Outcome{Try: t, Status: 404}
+	}
+	return Outcome{Try: t, Status: 202, Session: t.Kind == MountAny || s.odds.opens}
 }
 
 // Cost returns the expected cost of the step, in round trips.
@@ -220,6 +238,10 @@ func (s Step) costAfter(outcomes []Outcome) float64 {
 		return 0
 	}
 	l := s.ladder(outcomes)
+	if try, ok := s.forced(outcomes); ok && try.Kind == Check {
+		next, _ := l.climb(l.start, Check)
+		return l.costOf(Check, l.start, next)
+	}
 	return l.best(l.start).cost
 }
 
@@ -238,7 +260,7 @@ func (s Step) try(k Kind, l *ladder, r rung) Try {
 // missed stay in, since a miss says something of what is left; tries that were
 // refused say nothing and are taken out.
 func (s Step) ladder(outcomes []Outcome) *ladder {
-	l := &ladder{odds: s.odds, memo: map[rung]choice{}}
+	l := &ladder{odds: s.odds}
 	l.may = s.allowed()
 	l.upload = 1 + s.policy.sending(s.Blob.Size)
 	if s.Blob.Sealed {
@@ -247,6 +269,9 @@ func (s Step) ladder(outcomes []Outcome) *ladder {
 	missed, spent := map[string]bool{}, map[string]bool{}
 	for _, o := range outcomes {
 		v := Judge(s.Blob.Digest, o)
+		if v == Limited { // not answered yet
+			continue
+		}
 		if o.Try.Kind.isMount() {
 			l.session = l.session || o.Session
 			if v == Miss && !o.Session {
@@ -268,11 +293,12 @@ func (l *ladder) record(t Try, v Verdict, missed, spent map[string]bool) {
 	case t.Kind == Mount:
 		spent[t.From] = true
 	case t.Kind == Check && miss:
-		l.start.check = true
+		l.start.check, l.inTarget = true, 0
 	case t.Kind == MountSelf && miss:
 		l.start.self = true
 	case t.Kind == MountAny && miss:
 		l.start.any = true
+		l.any[anyRefuses] = 0 // it was answered
 	}
 	if t.Kind != Mount {
 		l.may[t.Kind] = t.Kind == Upload
@@ -295,13 +321,17 @@ func (l *ladder) order(named []Source, missed, spent map[string]bool) {
 		}
 	}
 	l.names, l.sources = names, p
+	l.none[0] = 1
+	for i, p := range l.sources {
+		l.none[i+1] = l.none[i] * (1 - p)
+	}
 }
 
 // allowed says which kinds the policy and the host leave.
 func (s Step) allowed() (may [Upload + 1]bool) {
 	p := s.policy
 	may[Upload] = true
-	may[Check] = s.checks()
+	may[Check] = s.checks(nil)
 	may[Mount] = !p.Force && !p.NoMounts
 	may[MountSelf] = may[Mount]
 	may[MountAny] = may[Mount] && !p.NoDiscovery

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -40,6 +41,10 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // isMount says whether a try of this kind is a POST that may open a session.
 func (k Kind) isMount() bool { return k == Mount || k == MountSelf || k == MountAny }
+
+// places says whether a try of this kind puts a blob into the target that did
+// not stand there.
+func (k Kind) places() bool { return k == Mount || k == MountAny || k == Upload }
 
 // Form is how an upload sends its bytes.
 type Form int
@@ -133,7 +138,7 @@ func Judge(d digest.Digest, o Outcome) Verdict {
 		return Failed
 	case o.Limited || o.Status == 429:
 		return Limited
-	case o.Status == 0 || o.Status >= 500:
+	case o.Status == 0 || o.Status == 408 || o.Status >= 500:
 		return Unsure
 	}
 	switch o.Try.Kind {
@@ -159,19 +164,28 @@ func judgeCheck(status int) Verdict {
 	return Refused
 }
 
-// judgeMount is the table of answers to a mount. 201 with another digest is
-// not a mount of this blob; without a digest it is one (zot sends none).
+// judgeMount is the table of answers to a mount. 201 with another digest, or
+// with what is no digest, is not a mount of this blob; without a digest it is
+// one (zot sends none), and with one of another algorithm it is too
+// (distribution names sha512 blobs by their sha256).
 func judgeMount(d digest.Digest, o Outcome) Verdict {
 	switch o.Status {
 	case 201:
-		if o.Digest != "" && o.Digest != d && o.Digest.Algorithm() == d.Algorithm() {
-			return Refused
+		if o.Digest == "" || o.Digest == d || otherAlgorithm(o.Digest, d) {
+			return Hit
 		}
-		return Hit
+		return Refused
 	case 202:
 		return Miss
 	}
 	return Refused
+}
+
+// otherAlgorithm says whether a is a digest by another algorithm than b.
+func otherAlgorithm(a, b digest.Digest) bool {
+	x, _, ok := strings.Cut(string(a), ":")
+	y, _, _ := strings.Cut(string(b), ":")
+	return ok && x != y
 }
 
 // judgeUpload: a session that is gone (404), out of step (416) or holds other
@@ -181,7 +195,7 @@ func judgeUpload(o Outcome) Verdict {
 	switch {
 	case o.Status == 201 || o.Status == 204:
 		return Hit
-	case o.Status == 404 || o.Status == 416 || o.Status == 408 || o.Corrupt:
+	case o.Status == 404 || o.Status == 416 || o.Corrupt:
 		return Unsure
 	case o.Status == 413:
 		return Refused

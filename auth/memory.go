@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"sync"
+	"time"
+)
+
+// memory is what a Host has learnt. It makes no requests, so that its mutex is never held for long.
+type memory struct {
+	mu        sync.Mutex // guards all fields below and what they hold
+	challenge *challenge
+	scope     Scope                 // of the last challenge to a request that states no scope itself
+	resolved  map[string]credential // by repository
+	rejected  map[string]time.Time  // repositories whose credential was looked up anew, and when
+	accounts  map[identity]*account // by credential
+}
+
+func newMemory() *memory {
+	return &memory{
+		resolved: map[string]credential{},
+		rejected: map[string]time.Time{},
+		accounts: map[identity]*account{},
+	}
+}
+
+// account returns the account of a credential. The caller holds mu.
+func (m *memory) account(id identity) *account {
+	a := m.accounts[id]
+	if a == nil {
+		a = &account{refused: map[string]time.Time{}, replaced: map[string]replacement{}}
+		m.accounts[id] = a
+	}
+	return a
+}
+
+// known returns the challenge of the registry, nil before there was one, and the scope to use for a request
+// that states none.
+func (m *memory) known() (*challenge, Scope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.challenge, m.scope
+}
+
+// learn takes in a challenge, nil for an answer without one, and returns the one that holds from now on. A
+// Basic challenge does not replace a Bearer one: Harbor sends it for every request that carried a token.
+func (m *memory) learn(offered *challenge, stated bool) *challenge {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if offered == nil || m.challenge != nil && m.challenge.bearer && !offered.bearer {
+		return m.challenge
+	}
+	m.challenge = offered
+	if !stated {
+		m.scope = ParseScope(offered.scope)
+	}
+	return offered
+}
+
+func (m *memory) credential(repository string) (credential, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.resolved[repository]
+	return c, ok
+}
+
+func (m *memory) keepCredential(repository string, c credential) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resolved[repository] = c
+}
+
+// forgetCredential makes the next request look up the credential of repository anew, if stale is true of the
+// one that is held. It gives false when that was done only just now.
+func (m *memory) forgetCredential(repository string, stale func(credential) bool, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.resolved[repository]
+	if !ok || !stale(c) {
+		return true // another caller has done it
+	}
+	if at, again := m.rejected[repository]; again && now.Sub(at) < settled {
+		return false
+	}
+	delete(m.resolved, repository)
+	m.rejected[repository] = now
+	return true
+}
+
+// plan finds a token that serves must, or else says what to ask for: want, which has no source that was
+// refused. barred are the sources in must that were.
+func (m *memory) plan(id identity, target string, must, wish Scope, now time.Time) (t *token, want Scope, barred []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.account(id)
+	if t := a.valid(must, now); t != nil {
+		return t, Scope{}, nil
+	}
+	if barred := a.refusedIn(must.without(target), now); len(barred) > 0 {
+		return nil, Scope{}, barred
+	}
+	wish = wish.without(a.refusedIn(wish.without(target), now)...)
+	return nil, bounded(target, must, wish), nil
+}
+
+// existing finds a token for which want was asked meanwhile. It returns what is left of want without the
+// sources that were refused meanwhile.
+func (m *memory) existing(id identity, target string, want Scope, now time.Time) (*token, Scope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.account(id)
+	want = want.without(a.refusedIn(want.without(target), now)...)
+	return a.asked(target, want, now), want
+}
+
+// keep adds a token and remembers the sources that it turned out not to be had for.
+func (m *memory) keep(id identity, t *token, refused []string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.account(id)
+	a.refuse(refused, now)
+	a.keep(t, now)
+}
+
+// settle reports which sources in must t does not permit. What is lacking for the target itself is taken as
+// granted from now on, because only the registry's answer tells.
+func (m *memory) settle(t *token, target string, must Scope) (missing Scope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if missing = must.Minus(t.granted).without(target); missing.IsZero() {
+		t.granted = t.granted.Union(must.only(target))
+	}
+	return missing
+}
+
+// verdict is told that the registry refused a request with the token secret for lack of scope, or because
+// it does not take the token. again says that another token is worth a try.
+func (m *memory) verdict(id identity, secret, target string, must Scope, reason string, now time.Time) (again bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.account(id)
+	t := a.bySecret(secret)
+	if t == nil {
+		return a.lastWord(secret)
+	}
+	sources := must.without(target)
+	fresh := now.Sub(t.from) < settled
+	scope := reason == "insufficient_scope" || reason == "" && fresh && !sources.IsZero()
+	switch {
+	case scope && !sources.IsZero():
+		// The token may be good for the target. Without the source the request may succeed.
+		a.refuse(sources.Repositories(), now)
+		t.granted, t.asked = t.granted.Minus(sources), t.asked.Minus(sources)
+		return false
+	case scope && fresh && t.asked.without(target).IsZero():
+		// Asked for by itself, and still not enough: the credential has no right to it.
+		return false
+	case scope && !t.claimed:
+		// One scope alone may have been honoured: the last one, or the first.
+		a.refuse(t.asked.without(target).Repositories(), now)
+	}
+	return a.replace(t, now)
+}
+
+// readable tells whether tokens permit to pull source. The claims of tokens are known, what opaque tokens
+// permit is not.
+func (m *memory) readable(target, source string, now time.Time) (readable, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.resolved[target]
+	if !ok {
+		return false, false
+	}
+	a := m.account(c.id)
+	if a.isRefused(source, now) {
+		return false, true
+	}
+	for _, t := range a.tokens {
+		if t.claimed && t.granted.Contains(Pull(source)) {
+			return true, true
+		}
+	}
+	return false, false
+}

@@ -1,0 +1,185 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sort"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/transport"
+)
+
+// cancelTime bounds how long the cancelling of one session may take. It goes on
+// when the push itself was cancelled.
+const cancelTime = 5 * time.Second
+
+// sortBySize sorts indexes of blobs, largest first.
+func sortBySize(order []int, blobs []mount.Blob) {
+	sort.SliceStable(order, func(i, j int) bool { return blobs[order[i]].Size > blobs[order[j]].Size })
+}
+
+// settleAll brings the blobs with the given indexes to the target. One that
+// fails does not stop the others, since what they bring is of use to the next
+// push; but none starts once one has failed.
+func (r *run) settleAll(ctx context.Context, order []int, p mount.Policy) error {
+	var g errgroup.Group
+	g.SetLimit(r.pusher.options.concurrency)
+	failed := make(chan struct{}, len(order)+1)
+	for _, i := range order {
+		if len(failed) > 0 || ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			err := r.settle(ctx, i, p)
+			if err != nil {
+				failed <- struct{}{}
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// settle brings one blob to the target: it makes the tries of its step until
+// the step has ended.
+func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
+	w := r.work[i]
+	defer r.cancel(ctx, w)
+	if err := r.awaitHome(ctx, w, p); err != nil {
+		return r.failed("push blob", w.blob.Digest, err)
+	}
+	for {
+		step := r.plan(p).Steps[i]
+		try, ok := step.Next(w.outcomes[w.round:])
+		if !ok {
+			return r.ended(w, step)
+		}
+		if err := r.try(ctx, w, try); err != nil {
+			return r.failed("push blob", w.blob.Digest, err)
+		}
+	}
+}
+
+// awaitHome waits until the blob stands in another target of the same registry,
+// if one is its home, and notes where it can be mounted from.
+func (r *run) awaitHome(ctx context.Context, w *work, p mount.Policy) error {
+	if r.place == 0 || p.Force || r.known().Stands(w.blob.Digest) {
+		return nil
+	}
+	home, err := r.homes.find(ctx, r.place, w.blob.Digest)
+	if err != nil {
+		return err
+	}
+	first := r.homes.targets[0]
+	if home != first {
+		r.learn(mount.Fact{Blob: w.blob.Digest, Doubted: true, Source: mount.Source{Repository: first}})
+	}
+	if home != "" {
+		r.learn(mount.At(w.blob.Digest, home, mount.Confirmed))
+	}
+	return nil
+}
+
+// ended keeps how a step ended.
+func (r *run) ended(w *work, step mount.Step) error {
+	w.how = step.Disposition(w.outcomes[w.round:])
+	if w.how != mount.Unsettled {
+		r.homes.settle(r.place, w.blob.Digest, true)
+		return nil
+	}
+	err := w.err
+	if err == nil {
+		err = w.answers[len(w.answers)-1].Failure()
+	}
+	return r.failed("push blob", w.blob.Digest, err)
+}
+
+// try makes one try and notes what it came back with. The error is that of a
+// push that was cancelled; every other answer is an outcome.
+func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
+	a := r.count(r.make(ctx, w, t))
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	w.answers = append(w.answers, a)
+	w.outcomes = append(w.outcomes, mount.Outcome{
+		Try: t, Status: a.Status, Session: a.Status == http.StatusAccepted && w.session != nil, Digest: a.Digest,
+		Limited: a.Limited, Corrupt: a.Corrupt, Fatal: a.Content || w.err != nil,
+	})
+	r.learn(mount.Learn(w.blob, r.known(), w.outcomes[w.round:])...)
+	return nil
+}
+
+// make sends what a try stands for.
+func (r *run) make(ctx context.Context, w *work, t mount.Try) transport.Answer {
+	switch t.Kind {
+	case mount.Check:
+		return r.repo.Check(ctx, w.blob.Digest)
+	case mount.Upload:
+		return r.upload(ctx, w, t.Form)
+	}
+	from := t.From
+	if t.Kind == mount.MountSelf {
+		from = r.target.repository.RepositoryStr()
+	}
+	a, session := r.repo.Mount(ctx, w.blob.Digest, from)
+	if session != nil {
+		r.cancel(ctx, w)
+		w.session = session
+	}
+	return a
+}
+
+// errNoSession says that a registry accepted an upload without saying where.
+var errNoSession = errors.New("the registry opened no usable upload session")
+
+// upload sends the bytes: in the session at hand, else in a new one.
+func (r *run) upload(ctx context.Context, w *work, form mount.Form) transport.Answer {
+	if w.session == nil {
+		a, session := r.repo.Start(ctx, w.blob.Digest)
+		switch {
+		case session != nil:
+			w.session = session
+			r.count(a)
+		case a.Status == http.StatusAccepted:
+			w.err = errNoSession
+			return a
+		default:
+			w.err = a.Failure()
+			return a
+		}
+	}
+	body := transport.Body{Size: w.blob.Size, Open: r.inv.Blobs[w.index].Open}
+	send := w.session.Put
+	if form == mount.Stream {
+		send = w.session.Stream
+	}
+	a := send(ctx, w.blob.Digest, body)
+	if a.OK() {
+		w.session = nil
+	}
+	r.cancel(ctx, w) // after a failure the session is of no further use
+	return a
+}
+
+// cancel gives up the session of a blob, if one is open. It does not wait, and
+// goes on when the push is cancelled.
+func (r *run) cancel(ctx context.Context, w *work) {
+	session := w.session
+	if session == nil {
+		return
+	}
+	w.session = nil
+	r.cancels.Go(func() {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+		defer stop()
+		r.count(session.Cancel(ctx))
+	})
+}

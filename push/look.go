@@ -1,0 +1,204 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/internal/wire"
+	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/transport"
+)
+
+// maxQuestions bounds how many questions are asked one after the other before
+// the blobs set out.
+const maxQuestions = 4
+
+// look asks for the manifest behind the first tag. One request may show that
+// nothing is to be done, or which blobs stand. It returns true when the image
+// stands, so that only references are left to put.
+func (r *run) look(ctx context.Context) (done bool, err error) {
+	if r.policy.Force {
+		return false, nil
+	}
+	ref := r.target.refs[0]
+	if _, ok := ref.(name.Digest); ok {
+		r.learn(mount.Fact{DigestAsked: true})
+		return r.lookDigest(ctx)
+	}
+	a, m := r.repo.Manifest(ctx, ref.Identifier())
+	r.count(a)
+	switch {
+	case !a.Heard():
+		return false, a.Failure()
+	case a.Status == http.StatusNotFound:
+		r.learn(mount.Looked(absence(a)))
+	case m.Digest == r.inv.Root().Digest:
+		r.refs[0].Stands, r.refs[0].Unchanged = true, true
+		r.stands()
+		return !r.policy.Strict, nil
+	case m.Body != nil:
+		r.learn(append(r.proves(ctx, m), mount.Looked(mount.TagOther))...)
+	}
+	return false, nil
+}
+
+// absence says what a 404 to a question about tags says of the repository.
+func absence(a transport.Answer) mount.Standing {
+	if a.Has(wire.CodeNameUnknown) {
+		return mount.RepoAbsent
+	}
+	return mount.TagAbsent
+}
+
+// lookDigest asks whether the digest of the image stands.
+func (r *run) lookDigest(ctx context.Context) (done bool, err error) {
+	a := r.count(r.repo.HasManifest(ctx, r.inv.Root().Digest.String()))
+	if !a.Heard() {
+		return false, a.Failure()
+	}
+	if a.Status == http.StatusOK {
+		r.stands()
+		return !r.policy.Strict, nil
+	}
+	if a.Has(wire.CodeNameUnknown) {
+		r.learn(mount.Looked(mount.RepoAbsent))
+	}
+	return false, nil
+}
+
+// stands notes that the image stands in the target, with all that it names.
+func (r *run) stands() {
+	facts := make([]mount.Fact, 0, len(r.blobs))
+	for _, b := range r.blobs {
+		facts = append(facts, mount.InTarget(b.Digest, mount.Present))
+	}
+	r.learn(facts...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.inv.Manifests {
+		r.manifests[m.Digest] = true
+	}
+	if r.policy.Strict {
+		return
+	}
+	for _, w := range r.work {
+		w.how = mount.Stands
+		if w.blob.External {
+			w.how = mount.Skipped
+		}
+	}
+}
+
+// proves returns what a manifest that stands in the target proves of the blobs
+// of the image: a registry holds what its manifests name. Of an index, the
+// manifests for the platforms that the image has are read too.
+func (r *run) proves(ctx context.Context, m transport.Manifest) []mount.Fact {
+	var doc struct {
+		Config    v1.Descriptor   `json:"config"`
+		Layers    []v1.Descriptor `json:"layers"`
+		Manifests []v1.Descriptor `json:"manifests"`
+	}
+	if json.Unmarshal(m.Body, &doc) != nil {
+		return nil
+	}
+	named := map[digest.Digest]bool{digest.Digest(doc.Config.Digest.String()): true}
+	for _, l := range doc.Layers {
+		named[digest.Digest(l.Digest.String())] = l.MediaType.IsDistributable()
+	}
+	var facts []mount.Fact
+	for _, b := range r.blobs {
+		if named[b.Digest] {
+			facts = append(facts, mount.InTarget(b.Digest, mount.Present))
+		}
+	}
+	for _, child := range doc.Manifests {
+		facts = append(facts, r.provesChild(ctx, child)...)
+	}
+	return facts
+}
+
+// worthReading is the number of blobs from which on it is worth a request to
+// read the manifest that may prove them.
+const worthReading = 3
+
+// provesChild returns what one manifest of an index that stands in the target
+// proves. The very manifest that is to be pushed proves its blobs unread.
+func (r *run) provesChild(ctx context.Context, child v1.Descriptor) []mount.Fact {
+	d := digest.Digest(child.Digest.String())
+	for _, m := range r.inv.Manifests {
+		if m.Digest == d {
+			r.mu.Lock()
+			r.manifests[d] = true
+			r.mu.Unlock()
+			return r.present(m.Blobs)
+		}
+	}
+	for _, m := range r.inv.Manifests {
+		if m.Platform == nil || child.Platform == nil || !m.Platform.Equals(*child.Platform) || len(m.Blobs) < worthReading {
+			continue
+		}
+		a, old := r.repo.Manifest(ctx, d.String())
+		r.count(a)
+		if old.Body == nil {
+			return nil
+		}
+		return r.proves(ctx, old)
+	}
+	return nil
+}
+
+// present returns the facts that the blobs with the given indexes stand.
+func (r *run) present(blobs []int) []mount.Fact {
+	var facts []mount.Fact
+	for _, i := range blobs {
+		facts = append(facts, mount.InTarget(r.blobs[i].Digest, mount.Present))
+	}
+	return facts
+}
+
+// ask asks what the plan finds worth asking before the blobs set out.
+func (r *run) ask(ctx context.Context) error {
+	for range maxQuestions {
+		q, ok := r.plan(r.policy).Ask()
+		if !ok {
+			return nil
+		}
+		done, err := r.question(ctx, q)
+		if err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+// question asks one question. It returns true when the image stands.
+func (r *run) question(ctx context.Context, q mount.Question) (done bool, err error) {
+	r.pusher.options.log.Debug("ask", "target", r.target.repository.Name(), "look", q.Look, "try", q.Try)
+	switch q.Look {
+	case mount.LookDigest:
+		r.learn(mount.Fact{DigestAsked: true})
+		return r.lookDigest(ctx)
+	case mount.LookTags:
+		return false, r.lookTags(ctx)
+	}
+	return false, r.try(ctx, r.work[q.Step], q.Try)
+}
+
+// lookTags asks whether the repository exists.
+func (r *run) lookTags(ctx context.Context) error {
+	a := r.count(r.repo.Tags(ctx, 1))
+	switch {
+	case !a.Heard():
+		return a.Failure()
+	case a.Status == http.StatusNotFound:
+		r.learn(mount.Looked(mount.RepoAbsent))
+	default:
+		r.learn(mount.Looked(mount.RepoExists))
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package push
+
+import (
+	"context"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/inventory"
+	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/transport"
+)
+
+// run brings one image to one repository.
+type run struct {
+	pusher *Pusher
+	host   *transport.Host
+	repo   *transport.Repository
+	target target
+	inv    *inventory.Inventory
+	homes  *homes
+	place  int // of this target among homes.targets
+	policy mount.Policy
+	blobs  []mount.Blob
+	work   []*work
+
+	// cancels are sessions that are being cancelled. Push waits for them.
+	cancels sync.WaitGroup
+
+	// mu guards the fields below.
+	mu        sync.Mutex
+	evidence  mount.Evidence
+	manifests map[digest.Digest]bool // that stand in the target
+	refs      []RefReport            // in the order of target.refs
+	requests  int
+	repaired  int
+}
+
+// work is what was done for one blob. It is used by one goroutine at a time.
+type work struct {
+	index    int // of the blob in the inventory
+	blob     mount.Blob
+	round    int // index of the first outcome since the blob was last set out for
+	outcomes []mount.Outcome
+	answers  []transport.Answer // of the outcomes, in the same order
+	session  *transport.Session // open, for this blob
+	how      mount.Disposition
+	err      error // why going on is of no use
+}
+
+// newRuns prepares a run for each repository of a registry.
+func (p *Pusher) newRuns(g group, inv *inventory.Inventory) []*run {
+	host := p.host(g.registry)
+	blobs := make([]mount.Blob, len(inv.Blobs))
+	digests := make([]digest.Digest, len(inv.Blobs))
+	for i, b := range inv.Blobs {
+		blobs[i], digests[i] = b.Blob, b.Digest
+		blobs[i].External = b.External && !p.options.nondistributable
+	}
+	var names []string
+	for _, t := range g.targets {
+		names = append(names, t.repository.RepositoryStr())
+	}
+	shared := newHomes(names, digests)
+	var runs []*run
+	for i, t := range g.targets {
+		r := &run{
+			pusher: p, host: host, target: t, inv: inv, homes: shared, place: i,
+			policy: p.options.policy, blobs: blobs, manifests: map[digest.Digest]bool{},
+			refs: make([]RefReport, len(t.refs)),
+		}
+		for i, b := range blobs {
+			r.work = append(r.work, &work{index: i, blob: b})
+		}
+		r.evidence = p.ledger.Evidence(host.Name(), names[i], digests).With(r.claims(names[:i])...)
+		r.repo = host.Repository(t.repository, r.wish(names))
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+// claims returns what is believed of the blobs before the registry is asked:
+// what the image says of its origin, what the caller named, and that the homes
+// among the targets will hold them.
+func (r *run) claims(homes []string) []mount.Fact {
+	var facts []mount.Fact
+	registry := r.host.Name()
+	for _, b := range r.inv.Blobs {
+		for _, o := range b.From {
+			if o.Registry == registry {
+				facts = append(facts, mount.At(b.Digest, o.Repository, o.Belief))
+			}
+		}
+		for _, s := range r.pusher.options.sources {
+			if s.RegistryStr() == registry && b.Role == mount.Layer {
+				facts = append(facts, mount.At(b.Digest, s.RepositoryStr(), mount.Listed))
+			}
+		}
+		if len(homes) > 0 {
+			facts = append(facts, mount.At(b.Digest, homes[0], mount.Confirmed))
+		}
+	}
+	return facts
+}
+
+// wish returns the scope that the whole push may need on this registry: the
+// other targets and every source that a blob may be mounted from.
+func (r *run) wish(targets []string) auth.Scope {
+	var s auth.Scope
+	for _, t := range targets {
+		s = s.Union(auth.Push(t))
+	}
+	if r.policy.NoMounts || r.policy.Force {
+		return s
+	}
+	for _, b := range r.blobs {
+		for _, src := range r.evidence.Sources(b.Digest) {
+			s = s.Union(auth.Pull(src.Repository))
+		}
+	}
+	return s
+}
+
+// push brings the image to the repository and keeps what became of it.
+func (r *run) push(ctx context.Context) {
+	err := r.bring(ctx)
+	r.homes.settleRest(r.place, err == nil)
+	for _, w := range r.work {
+		r.cancel(ctx, w)
+	}
+	r.cancels.Wait()
+	for i, ref := range r.refs {
+		if !ref.Stands && ref.Err == nil {
+			r.refs[i].Err = err
+		}
+	}
+}
+
+// bring is the flow of one push: look, plan, blobs, manifests, tags.
+func (r *run) bring(ctx context.Context) error {
+	done, err := r.look(ctx)
+	if err != nil {
+		return err
+	}
+	if !done {
+		if err := r.ask(ctx); err != nil {
+			return err
+		}
+		if err := r.settleAll(ctx, r.unsettled(), r.policy); err != nil {
+			return err
+		}
+	}
+	return r.publish(ctx)
+}
+
+// plan returns the plan of what is known now.
+func (r *run) plan(p mount.Policy) mount.Plan {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return mount.NewPlan(r.blobs, r.evidence, p)
+}
+
+// known returns what is known now.
+func (r *run) known() mount.Evidence {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.evidence
+}
+
+// learn adds facts to what is known of the target, and to what the Pusher
+// remembers of the registry.
+func (r *run) learn(facts ...mount.Fact) {
+	traits := r.pusher.ledger.Record(r.host.Name(), r.target.repository.RepositoryStr(), facts...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evidence = r.evidence.With(facts...).WithTraits(traits)
+}
+
+// count adds the requests of an answer to the report.
+func (r *run) count(a transport.Answer) transport.Answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests += a.Requests
+	return a
+}
+
+// unsettled returns the indexes of all blobs, largest first: what takes longest
+// starts first. Blobs of equal size keep their order.
+func (r *run) unsettled() []int {
+	order := make([]int, len(r.blobs))
+	for i := range order {
+		order[i] = i
+	}
+	sortBySize(order, r.blobs)
+	return order
+}
+
+// report adds what became of the run to the report of the push.
+func (r *run) report(report *Report, errs []error) {
+	for _, w := range r.work {
+		b := blobReport(r.target.repository.Name(), w)
+		report.Blobs = append(report.Blobs, b)
+		report.Sent += b.Sent
+		report.Saved += b.Saved
+	}
+	report.Requests += r.requests
+	report.Repaired += r.repaired
+	for i, at := range r.target.index {
+		ref := r.refs[i]
+		ref.Digest = report.Digest
+		if ref.Err != nil {
+			ref.Err = &Error{Op: "push", Ref: r.target.refs[i].Name(), Err: ref.Err}
+			ref.Error = ref.Err.Error()
+			errs[at] = ref.Err
+		}
+		report.Refs[at] = ref
+	}
+}
+
+// failed names the repository and the digest in an error.
+func (r *run) failed(op string, d digest.Digest, err error) error {
+	return &Error{Op: op, Ref: r.target.repository.Name(), Digest: d, Err: err}
+}

@@ -1,0 +1,124 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/wire"
+)
+
+// call is one request before it is sent. It can be sent again: content is
+// opened anew each time.
+type call struct {
+	op      string
+	request wire.Request // for requests that are not made to a session
+	method  string       // for requests to a session
+	url     *url.URL
+
+	digest   digest.Digest // what the call is about, for errors and to check the body
+	header   http.Header
+	body     *Body  // content of a blob
+	manifest []byte // or of a manifest
+	must     auth.Scope
+	patience patience
+	keep     int64 // how much of a successful reply's body is kept, in bytes
+	final    bool  // a 401 is an answer, not a reason to ask for a token
+}
+
+// target returns method and URL of the call at the host.
+func (c call) target(h *Host) (string, *url.URL) {
+	if c.url != nil {
+		return c.method, c.url
+	}
+	return c.request.Method(), c.request.URL(h.root())
+}
+
+// subject returns the digest and the reference that errors name.
+func (c call) subject() (digest.Digest, string) {
+	d := c.digest
+	if d == "" {
+		d = c.request.Digest
+	}
+	ref := c.request.Reference
+	if _, err := digest.Parse(ref); err == nil {
+		return digest.Digest(ref), ""
+	}
+	return d, ref
+}
+
+// sending is the content that one request carries, and what became of it.
+type sending struct {
+	call   call
+	bodies []*checkedBody
+}
+
+// open returns the content from its first byte.
+func (s *sending) open() (io.ReadCloser, error) {
+	b, err := newCheckedBody(*s.call.body, s.call.digest)
+	if err != nil {
+		return nil, err
+	}
+	s.bodies = append(s.bodies, b)
+	return b, nil
+}
+
+// result returns how many bytes of content went out, and what was wrong with it.
+func (s *sending) result() (sent int64, err error) {
+	for _, b := range s.bodies {
+		n, bad := b.result()
+		sent += n
+		if bad != nil {
+			err = bad
+		}
+	}
+	return sent, err
+}
+
+// newRequest builds the request of the call to u. Content-Length is always
+// sent: zot and ECR take no body of unknown size.
+func (s *sending) newRequest(ctx context.Context, method string, u *url.URL) (*http.Request, error) {
+	req := (&http.Request{
+		Method: method, URL: u, Host: u.Host, Header: http.Header{},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	for k, v := range s.call.header {
+		req.Header[k] = v
+	}
+	switch {
+	case s.call.manifest != nil:
+		req.ContentLength = int64(len(s.call.manifest))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.call.manifest)), nil }
+	case s.call.body == nil:
+		req.Body = http.NoBody
+		return req, nil
+	default:
+		req.ContentLength = s.call.body.Size
+		req.GetBody = s.open
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	req.Body = body
+	if s.call.body != nil && s.call.body.Size == 0 {
+		return req, s.sendNothing(req)
+	}
+	return req, nil
+}
+
+// sendNothing checks content of no bytes before the request goes out, because
+// net/http does not read such a body.
+func (s *sending) sendNothing(req *http.Request) error {
+	defer req.Body.Close()
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		return err
+	}
+	req.Body, req.GetBody = http.NoBody, nil
+	return nil
+}

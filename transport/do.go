@@ -1,0 +1,233 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/wire"
+)
+
+// do makes a call and repeats it while the retry policy says so. This is the
+// one loop that waits.
+func (r *Repository) do(ctx context.Context, c call) Answer {
+	var sent int64
+	requests := 0
+	for attempt := 1; ; attempt++ {
+		a := r.authorized(ctx, c)
+		sent, requests = sent+a.Sent, requests+a.Requests
+		a.Sent, a.Requests = sent, requests
+		if ctx.Err() != nil {
+			return a
+		}
+		wait, again := r.host.retry.decide(c.patience, attempt, a, time.Now(), rand.Float64())
+		if !again {
+			return a
+		}
+		r.host.log.Debug("again", "op", c.op, "host", r.host.Name(), "status", a.Status, "wait", wait, "attempt", attempt)
+		if sleep(ctx, wait) != nil {
+			return a
+		}
+	}
+}
+
+// sleep waits for d or for the context to end.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// maxChallenges bounds how often one request is answered 401 and sent again.
+const maxChallenges = 2
+
+// authorized makes a call once, and again with a token when the registry asks
+// for one.
+func (r *Repository) authorized(ctx context.Context, c call) Answer {
+	need := r.need(c.must)
+	var sent int64
+	requests := 0
+	for challenges := 0; ; challenges++ {
+		a, resp := r.routed(ctx, c, need)
+		sent, requests = sent+a.Sent, requests+a.Requests
+		a.Sent, a.Requests = sent, requests
+		if a.Status != http.StatusUnauthorized || resp == nil || c.final || challenges == maxChallenges || !r.host.own(a.url) {
+			return a
+		}
+		again, err := r.host.auth.Challenged(ctx, resp, need)
+		if err != nil {
+			return a.unauthorized(err)
+		}
+		if !again {
+			return a
+		}
+	}
+}
+
+// unauthorized returns a with the reason why no token could be had. A refusal
+// is an answer of the registry's realm; anything else is no answer.
+func (a Answer) unauthorized(err error) Answer {
+	a.Status, a.Err = http.StatusUnauthorized, err
+	if !errors.Is(err, auth.ErrSourceRefused) && !errors.Is(err, auth.ErrUnauthorized) && !errors.Is(err, auth.ErrDenied) {
+		a.Status = 0
+	}
+	return a
+}
+
+// routed makes a call and follows where the registry sends it on.
+func (r *Repository) routed(ctx context.Context, c call, need auth.Need) (Answer, *http.Response) {
+	method, u := c.target(r.host)
+	var sent int64
+	for hops := 1; ; hops++ {
+		a, resp := r.exchange(ctx, c, method, u, need)
+		sent += a.Sent
+		a.Sent, a.Requests = sent, hops
+		if next, ok := r.otherScheme(a, u, c); ok {
+			u = next
+			continue
+		}
+		if resp == nil || !redirected(resp) {
+			return a, resp
+		}
+		next, err := r.location(a)
+		if err == nil && hops > maxRedirects {
+			err = fmt.Errorf("%w: more than %d redirects", ErrForeign, maxRedirects)
+		}
+		if err != nil {
+			a.Status, a.Err = 0, err
+			return a, nil
+		}
+		u = next
+	}
+}
+
+// otherScheme returns the https URL when a request by http has just shown that
+// the host speaks https, and settles the scheme once an answer has come.
+func (r *Repository) otherScheme(a Answer, u *url.URL, c call) (*url.URL, bool) {
+	h := r.host
+	if h.scheme.Load() != nil || !h.own(u) {
+		return nil, false
+	}
+	if !speaksTLS(a) {
+		if a.Heard() {
+			h.settle("http")
+		}
+		return nil, false
+	}
+	h.settle("https")
+	_, secure := c.target(h)
+	return secure, true
+}
+
+// speaksTLS says whether the answer to a request by http is that of a server
+// that wants https: Go, nginx and Apache say so in a 400, others break off.
+func speaksTLS(a Answer) bool {
+	if a.Status == http.StatusBadRequest && a.header.Get("Docker-Distribution-Api-Version") == "" {
+		for _, e := range a.Errors {
+			if strings.Contains(e.Message, "HTTPS") {
+				return true
+			}
+		}
+	}
+	return a.Status == 0 && a.Err != nil && strings.Contains(a.Err.Error(), "malformed HTTP response")
+}
+
+// exchange sends one request and reads its answer. The response is returned
+// for its status and header; its body is closed.
+func (r *Repository) exchange(ctx context.Context, c call, method string, u *url.URL, need auth.Need) (Answer, *http.Response) {
+	h := r.host
+	a := Answer{op: c.op, host: h.Name(), repository: r.path(), url: u}
+	a.digest, a.reference = c.subject()
+	s := &sending{call: c}
+	req, err := s.newRequest(ctx, method, u)
+	if err != nil {
+		return a.unsent(s, err), nil
+	}
+	req.Header.Set("User-Agent", h.agent)
+	if h.own(u) {
+		if err := h.auth.Authorize(ctx, req, need); err != nil {
+			req.Body.Close()
+			return a.unauthorized(err), nil
+		}
+	}
+	release, err := h.slotsFor(c).take(ctx)
+	if err != nil {
+		req.Body.Close()
+		return a.unsent(s, err), nil
+	}
+	defer release()
+	began := time.Now()
+	resp, err := h.base.RoundTrip(req)
+	if err != nil {
+		a = a.unsent(s, err)
+	} else {
+		a = a.read(resp, c)
+		a.Sent, _ = s.result()
+	}
+	h.log.Debug("request", "op", c.op, "method", method, "host", u.Host, "repository", r.path(),
+		"digest", a.digest, "reference", a.reference, "from", c.request.From, "status", a.Status, "took", time.Since(began))
+	return a, resp
+}
+
+// slotsFor returns what bounds the call: uploads have slots of their own, so
+// that they do not keep questions waiting.
+func (h *Host) slotsFor(c call) slots {
+	if c.body != nil {
+		return h.uploads
+	}
+	return h.requests
+}
+
+// unsent returns a for a request that was not answered.
+func (a Answer) unsent(s *sending, err error) Answer {
+	sent, bad := s.result()
+	a.Sent, a.Err = sent, err
+	if bad != nil {
+		a.Err = bad
+	}
+	a.Content = errors.Is(a.Err, ErrContent)
+	return a
+}
+
+// read fills in what the response says and closes it. Of a body only a bounded
+// part is read.
+func (a Answer) read(resp *http.Response, c call) Answer {
+	defer resp.Body.Close()
+	a.header = resp.Header
+	limit := int64(wire.MaxErrorBody)
+	if resp.StatusCode == http.StatusOK && c.keep > 0 {
+		limit = c.keep
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil && resp.StatusCode < 300 && c.keep > 0:
+		a.Err = fmt.Errorf("read reply: %w", err)
+		return a
+	case int64(len(body)) > limit && c.keep > 0 && resp.StatusCode == http.StatusOK:
+		a.Err = fmt.Errorf("read reply: more than %d bytes", limit)
+		return a
+	}
+	a.Status, a.body = resp.StatusCode, body
+	if resp.StatusCode >= 400 {
+		a.Errors = wire.ParseErrors(body)
+	}
+	if d, err := digest.Parse(resp.Header.Get("Docker-Content-Digest")); err == nil {
+		a.Digest = d
+	}
+	a.Limited = limited(a)
+	return a
+}

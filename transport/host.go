@@ -1,0 +1,123 @@
+package transport
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/netguard"
+)
+
+// Config says how to speak to a registry. Only Registry has to be set.
+type Config struct {
+	// Registry is the host that is spoken to.
+	Registry name.Registry
+	// Keychain holds the credentials. The default, nil, is anonymous.
+	Keychain authn.Keychain
+	// Base carries the requests. The default is http.DefaultTransport. The
+	// addresses to which a registry may lead are checked when they are dialled
+	// if Base is an *http.Transport.
+	Base http.RoundTripper
+	// UserAgent is sent with each request. The default is "crossmount".
+	UserAgent string
+	// Logger gets a line at debug level for each request. The default is none.
+	Logger *slog.Logger
+	// Retry says how patient to be.
+	Retry Retry
+	// Requests bounds the requests in flight, and Uploads those of them that
+	// carry content. The defaults are 8 and 4.
+	Requests, Uploads int
+}
+
+// The defaults of Config.
+const (
+	defaultRequests  = 8
+	defaultUploads   = 4
+	defaultUserAgent = "crossmount"
+)
+
+// Host speaks to one registry host. It may be used by many goroutines at once.
+type Host struct {
+	registry name.Registry
+	base     http.RoundTripper
+	auth     *auth.Host
+	agent    string
+	log      *slog.Logger
+	retry    Retry
+	requests slots
+	uploads  slots
+	scheme   atomic.Pointer[string] // nil until an answer has shown it
+}
+
+// NewHost returns a Host. It sends nothing.
+func NewHost(c Config) *Host {
+	h := &Host{
+		registry: c.Registry,
+		base:     netguard.New(c.Registry.RegistryStr(), c.Base),
+		agent:    c.UserAgent,
+		log:      c.Logger,
+		retry:    c.Retry.withDefaults(),
+		requests: newSlots(c.Requests, defaultRequests),
+		uploads:  newSlots(c.Uploads, defaultUploads),
+	}
+	if h.agent == "" {
+		h.agent = defaultUserAgent
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	h.auth = auth.New(auth.Config{
+		Registry: c.Registry, Keychain: c.Keychain, Transport: h.base, UserAgent: h.agent, Logger: h.log,
+	})
+	if c.Registry.Scheme() == "https" {
+		h.settle("https")
+	}
+	return h
+}
+
+// Name returns the name of the host, with its port if it has one.
+func (h *Host) Name() string { return h.registry.RegistryStr() }
+
+// Readable says whether the credential of the target may read source, as far
+// as the tokens that were had so far tell.
+func (h *Host) Readable(target name.Repository, source string) (readable, known bool) {
+	return h.auth.Readable(target, source)
+}
+
+// root returns the URL of the host. Registries on loopback and private
+// addresses may speak either scheme; http is tried first there, without any
+// credential, since a name that ggcr takes for local mostly does.
+func (h *Host) root() *url.URL {
+	scheme := "http"
+	if s := h.scheme.Load(); s != nil {
+		scheme = *s
+	}
+	return &url.URL{Scheme: scheme, Host: h.Name()}
+}
+
+// settle fixes the scheme.
+func (h *Host) settle(scheme string) { h.scheme.CompareAndSwap(nil, &scheme) }
+
+// own says whether u is at the registry's own scheme, host and port: the only
+// place that may get a credential.
+func (h *Host) own(u *url.URL) bool {
+	root := h.root()
+	return u.Scheme == root.Scheme && authority(u) == authority(root)
+}
+
+// authority returns host and port of u, with the default port of its scheme.
+func authority(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "443"
+		if u.Scheme == "http" {
+			port = "80"
+		}
+	}
+	return u.Hostname() + ":" + port
+}

@@ -1,0 +1,136 @@
+package transport
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Retry says how patient a Host is. The zero value means [DefaultRetry].
+type Retry struct {
+	// Attempts is how often one request is sent at the most. The default is 5.
+	Attempts int
+	// Base is the first wait; it doubles with each attempt. A wait is drawn
+	// evenly between nothing and that. The default is 200 ms.
+	Base time.Duration
+	// Max bounds a wait that the registry did not ask for. The default is 10 s.
+	Max time.Duration
+	// MaxAfter bounds a wait that the registry asked for with Retry-After; a
+	// longer one ends the request as rate limited. The default is 2 minutes.
+	MaxAfter time.Duration
+}
+
+// DefaultRetry returns the patience that the zero Retry stands for.
+func DefaultRetry() Retry {
+	return Retry{Attempts: 5, Base: 200 * time.Millisecond, Max: 10 * time.Second, MaxAfter: 2 * time.Minute}
+}
+
+func (r Retry) withDefaults() Retry {
+	d := DefaultRetry()
+	if r.Attempts <= 0 {
+		r.Attempts = d.Attempts
+	}
+	if r.Base <= 0 {
+		r.Base = d.Base
+	}
+	if r.Max <= 0 {
+		r.Max = d.Max
+	}
+	if r.MaxAfter <= 0 {
+		r.MaxAfter = d.MaxAfter
+	}
+	return r
+}
+
+// patience says which answers to a request may be met by sending it again.
+type patience int
+
+const (
+	// whenLimited: only a rate limit, since anything else has a meaning of its
+	// own. Mounts and bodies: a mount that fails is no failure, and a body goes
+	// on where its session says.
+	whenLimited patience = iota
+	// whenUnheard: also a broken connection and 408, 500, 502, 503 and 504,
+	// since the request can be sent twice without harm.
+	whenUnheard
+)
+
+// decide says whether to send a request again after the given attempt (1 is
+// the first), and how long to wait before. It is pure: chance is a number from
+// 0 to 1 that stands for the jitter, now the time for a Retry-After date.
+func (r Retry) decide(p patience, attempt int, a Answer, now time.Time, chance float64) (time.Duration, bool) {
+	if attempt >= r.Attempts || a.Content {
+		return 0, false
+	}
+	again := a.Limited
+	if p == whenUnheard {
+		again = again || !a.Heard() || transient(a.Status)
+	}
+	if !again {
+		return 0, false
+	}
+	if after, ok := retryAfter(a, now); ok {
+		return after, after <= r.MaxAfter
+	}
+	wait := r.Max
+	if shift := attempt - 1; shift < 30 && r.Base<<shift > 0 && r.Base<<shift < wait {
+		wait = r.Base << shift
+	}
+	return time.Duration(chance * float64(wait)), true
+}
+
+// transient says whether a status speaks of a passing trouble.
+func transient(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// retryAfter reads how long the registry asks to wait: the Retry-After header,
+// in seconds or as a date, or what GHCR writes into the body of a 429
+// ("retry-after: 10.3ms, allowed: 2000/minute").
+func retryAfter(a Answer, now time.Time) (time.Duration, bool) {
+	if v := a.header.Get("Retry-After"); v != "" {
+		if s, err := strconv.ParseFloat(v, 64); err == nil && s >= 0 && s < 1e9 {
+			return time.Duration(s * float64(time.Second)), true
+		}
+		if t, err := http.ParseTime(v); err == nil {
+			return max(0, t.Sub(now)), true
+		}
+	}
+	if !a.Limited {
+		return 0, false
+	}
+	for _, e := range a.Errors {
+		_, rest, ok := strings.Cut(strings.ToLower(e.Message), "retry-after:")
+		if !ok {
+			continue
+		}
+		word, _, _ := strings.Cut(strings.TrimSpace(rest), ",")
+		if d, err := time.ParseDuration(strings.TrimSpace(word)); err == nil && d >= 0 {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+// limited says whether an answer is a rate limit. GHCR calls its secondary
+// limit 403.
+func limited(a Answer) bool {
+	if a.Status == http.StatusTooManyRequests {
+		return true
+	}
+	if a.Status != http.StatusForbidden {
+		return false
+	}
+	for _, e := range a.Errors {
+		if strings.Contains(strings.ToLower(e.Message), "rate limit") || string(e.Code) == "TOOMANYREQUESTS" {
+			return true
+		}
+	}
+	return false
+}
