@@ -23,13 +23,13 @@ type rotating struct {
 	configs []authn.AuthConfig
 	asked   atomic.Int32
 	names   sync.Map
-	err     error
+	err     error // from the time on when it has been asked more than once for each of configs
 }
 
 func (r *rotating) Resolve(resource authn.Resource) (authn.Authenticator, error) {
 	n := int(r.asked.Add(1))
 	r.names.Store(resource.String(), true)
-	if r.err != nil {
+	if r.err != nil && n > len(r.configs) {
 		return nil, r.err
 	}
 	return authn.FromConfig(r.configs[min(n, len(r.configs))-1]), nil
@@ -102,6 +102,24 @@ func TestKeychainIsAskedOnce(t *testing.T) {
 	})
 }
 
+// Of many requests that are refused with the same password, one looks for another.
+func TestManyRefusedPasswords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := basicWorld(t)
+		w.registry.SetBehaviour(func(b *registrytest.Behaviour) { b.Latency = time.Second })
+		k := &rotating{configs: []authn.AuthConfig{{Username: "alice", Password: "old"}, {Username: "alice", Password: password}}}
+		w.use(t, k)
+		var group sync.WaitGroup
+		for range 32 {
+			group.Go(func() { wantAnswer(t, "upload", w.upload(t, push(t, "app")), 3, 202) })
+		}
+		group.Wait()
+		if n := k.asked.Load(); n != 2 {
+			t.Errorf("asked %d times, want 2", n)
+		}
+	})
+}
+
 func TestKeychainFails(t *testing.T) {
 	w := basicWorld(t)
 	broken := errors.New("helper not found")
@@ -111,7 +129,28 @@ func TestKeychainFails(t *testing.T) {
 	if !errors.Is(a.err, broken) || !errors.As(a.err, &e) || e.Op != "credential" {
 		t.Errorf("%v", a)
 	}
+	wrong := &rotating{configs: []authn.AuthConfig{{Username: "alice", Password: "wrong"}}, err: broken}
+	w.use(t, wrong)
+	if a := w.upload(t, push(t, "app")); !errors.Is(a.err, broken) {
+		t.Errorf("under Basic, the second time: %v", a)
+	}
+	tokens := newWorld(t, registrytest.TokenBehaviour{Users: alice()})
+	tokens.use(t, &rotating{configs: wrong.configs, err: broken})
+	if a := tokens.upload(t, push(t, "app")); !errors.Is(a.err, broken) || a.sent != 1 {
+		t.Errorf("for a token, the second time: %v", a)
+	}
+	w.use(t, failing{broken})
+	if a := w.upload(t, push(t, "app")); !errors.Is(a.err, broken) {
+		t.Errorf("%v", a)
+	}
 }
+
+// failing resolves to an authenticator that fails.
+type failing struct{ err error }
+
+func (f failing) Resolve(authn.Resource) (authn.Authenticator, error) { return f, nil }
+
+func (f failing) Authorization() (*authn.AuthConfig, error) { return nil, f.err }
 
 // A password that runs out while a push is under way is looked up anew when the next token is due.
 func TestPasswordRunsOut(t *testing.T) {

@@ -42,7 +42,7 @@ func (h *Host) exchange(ctx context.Context, ch *challenge, cred credential, tar
 		secret = cmp.Or(reply.AccessToken, reply.Token)
 	}
 	if !usable(secret) {
-		e := h.exchangeError(ctx, ch, m, want)
+		e := h.exchangeError(ch, m, want)
 		log.DebugContext(ctx, "no token", "error", e)
 		return nil, e
 	}
@@ -57,7 +57,7 @@ func (h *Host) exchange(ctx context.Context, ch *challenge, cred credential, tar
 
 // exchangeError tells why there is no token. It is made from what the messenger saw and never from the error
 // of transport.Exchange, whose text may quote the answer.
-func (h *Host) exchangeError(ctx context.Context, ch *challenge, m *messenger, want Scope) *Error {
+func (h *Host) exchangeError(ch *challenge, m *messenger, want Scope) *Error {
 	e := h.fail("token", nil)
 	e.Realm, e.Scope = ch.realm.Host, want.String()
 	switch {
@@ -65,8 +65,6 @@ func (h *Host) exchangeError(ctx context.Context, ch *challenge, m *messenger, w
 		e.Err = withoutURL(m.err)
 	case m.status != 0 && m.status != http.StatusOK:
 		e.Status, e.Codes, e.RetryAfter = m.status, m.codes, m.retryAfter
-	case ctx.Err() != nil:
-		e.Err = ctx.Err()
 	default:
 		e.Err = errMalformed
 	}
@@ -108,11 +106,12 @@ func (m *messenger) RoundTrip(in *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &boundedBody{Reader: io.LimitReader(resp.Body, maxReply), Closer: resp.Body}
 	m.status = resp.StatusCode
 	if resp.StatusCode != http.StatusOK {
 		m.note(resp)
+		return resp, nil
 	}
+	resp.Body = &replyBody{Reader: io.LimitReader(resp.Body, maxReply), Closer: resp.Body, messenger: m}
 	return resp, nil
 }
 
@@ -168,8 +167,18 @@ func (m *messenger) redirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// boundedBody reads from one and closes the other.
-type boundedBody struct {
+// replyBody is the body of an answer with a token. It tells the messenger when the connection breaks.
+type replyBody struct {
 	io.Reader
 	io.Closer
+	messenger *messenger
+}
+
+// Read reads what is there up to the bound.
+func (b *replyBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		b.messenger.err = err
+	}
+	return n, err
 }

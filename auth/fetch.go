@@ -48,12 +48,9 @@ func (h *Host) bearer(ctx context.Context, ch *challenge, cred credential, need 
 // token returns the secret of a token that serves need.Must, from memory or from the token server.
 func (h *Host) token(ctx context.Context, ch *challenge, cred credential, need Need) (string, error) {
 	target, must := need.target(), need.Must
-	t, want, barred := h.memory.plan(cred.id, target, must, need.Wish, h.config.Now())
+	t, want := h.memory.plan(cred.id, target, must, need.Wish, h.config.Now())
 	if t != nil {
 		return t.secret, nil
-	}
-	if len(barred) > 0 {
-		return "", h.sourceRefused(ch, must, barred)
 	}
 	r, err := h.shared(ctx, ch, cred, target, want)
 	if own := must.only(target); refused(err) && own.String() != want.only(target).String() {
@@ -62,14 +59,16 @@ func (h *Host) token(ctx context.Context, ch *challenge, cred credential, need N
 	if err != nil {
 		return "", err
 	}
-	missing := h.memory.settle(r.token, target, must)
+	lacking := h.memory.lacking(r.token, target, must)
 	switch {
-	case missing.IsZero():
+	case lacking.IsZero():
 		return r.token.secret, nil
 	case r.short != nil:
 		return "", r.short
 	}
-	return "", h.sourceRefused(ch, must, missing.Repositories())
+	e := h.fail("token", ErrSourceRefused)
+	e.Realm, e.Scope = ch.realm.Host, lacking.String()
+	return "", e
 }
 
 // shared obtains a token together with all who want the same one now.
@@ -141,15 +140,3 @@ func bounded(target string, must, wish Scope) Scope {
 }
 
 func paramSize(param string) int { return len("&scope=") + len(url.QueryEscape(param)) }
-
-// sourceRefused is the error for a scope with sources that no token is to be had for.
-func (h *Host) sourceRefused(ch *challenge, must Scope, sources []string) *Error {
-	e := h.fail("token", ErrSourceRefused)
-	e.Realm = ch.realm.Host
-	var lacking Scope
-	for _, r := range sources {
-		lacking = lacking.Union(must.only(r))
-	}
-	e.Scope = lacking.String()
-	return e
-}

@@ -243,8 +243,93 @@ func TestScopeOfChallenge(t *testing.T) {
 	w.wantTokens(t, "GET token alice app:pull,push base:pull 200")
 
 	w = newWorld(t, registrytest.TokenBehaviour{Users: alice()})
-	wantAnswer(t, "ping", w.send(t.Context(), wire.Request{Kind: wire.Ping}, auth.Need{}), 2, 200)
+	stated := unauthorized(t, "http://"+registryHost+"/v2/", `Bearer realm="`+realm+`",scope="repository:app:pull"`)
+	if again, err := w.host.Challenged(t.Context(), stated, push(t, "app")); !again || err != nil {
+		t.Fatalf("again %v, %v", again, err)
+	}
+	wantAnswer(t, "ping", w.send(t.Context(), wire.Request{Kind: wire.Ping}, auth.Need{}), 1, 200)
 	w.wantTokens(t, "GET token alice 200")
+}
+
+// A wish that was refused takes no place from the others.
+func TestRefusedWishesMakeRoom(t *testing.T) {
+	w := newWorld(t, registrytest.TokenBehaviour{Users: alice()})
+	need := push(t, "app")
+	for i := range 19 {
+		letter := string(rune('a' + i))
+		need.Wish = need.Wish.Union(auth.Pull("deny/" + letter)).Union(auth.Pull("many/" + letter))
+	}
+	wantAnswer(t, "upload", w.upload(t, need), 2, 202)
+	wantAnswer(t, "mount", w.mount(t, need, "many/s"), 1, 202)
+	for i, prefix := range []string{"repository:deny/", "repository:many/"} {
+		scopes := w.tokens.Log()[i].Scopes
+		if len(scopes) != 20 || !strings.HasPrefix(scopes[1], prefix) || !strings.HasPrefix(scopes[19], prefix) {
+			t.Errorf("request %d: %q", i, scopes)
+		}
+	}
+}
+
+// Harbor names no reason when a source is not readable.
+func TestMountRefusedWithoutReason(t *testing.T) {
+	w := newWorld(t, registrytest.TokenBehaviour{})
+	w.network[registryHost] = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" || r.URL.Query().Get("from") == "secret" {
+			rw.Header().Set("WWW-Authenticate", `Bearer realm="`+realm+`"`)
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		rw.WriteHeader(http.StatusAccepted)
+	})
+	need := push(t, "app", "base", "secret")
+	wantAnswer(t, "upload", w.upload(t, need), 2, 202)
+	wantAnswer(t, "mount", w.mount(t, need, "secret"), 1, 401)
+	wantRefused(t, w, need, "secret", w.mount(t, need, "secret"))
+	wantAnswer(t, "mount", w.mount(t, need, "base"), 1, 202)
+	wantAnswer(t, "upload", w.upload(t, need), 1, 202)
+	w.wantTokens(t, "GET token alice app:pull,push base:pull secret:pull 200")
+}
+
+// A push that is not permitted says nothing about its sources.
+func TestNoRightToPushKeepsSources(t *testing.T) {
+	w := newWorld(t, registrytest.TokenBehaviour{Users: alice()})
+	need := push(t, "read", "base")
+	if a := w.upload(t, need); a.status != 401 || a.sent > 3 || a.err != nil {
+		t.Errorf("%v", a)
+	}
+	if readable, known := w.host.Readable(need.Target, "base"); !readable || !known {
+		t.Errorf("base: readable %v, known %v", readable, known)
+	}
+}
+
+// The defaults, on a network, with a realm on another port of a loopback address.
+func TestDefaults(t *testing.T) {
+	tokens, realm := registrytest.StartTokenServer(t, registrytest.TokenBehaviour{})
+	server := registrytest.Start(t, registrytest.Behaviour{Auth: tokens.Auth(realm)})
+	target := mustRepository(t, server.Host+"/app")
+	host := auth.New(auth.Config{Registry: target.Registry})
+	need := auth.Need{Target: target, Must: auth.Push("app"), Wish: auth.Pull("base")}
+	for i, want := range []int{401, 202} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/v2/app/blobs/uploads/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = nil
+		if err := host.Authorize(t.Context(), req, need); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		again, err := host.Challenged(t.Context(), resp, need)
+		if resp.StatusCode != want || again != (i == 0) || err != nil {
+			t.Errorf("request %d: status %d, again %v, %v", i, resp.StatusCode, again, err)
+		}
+	}
+	if got, want := tokens.Lines(), []string{"GET token - app:pull,push base:pull 200"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }
 
 // At most 20 repositories and 4 KiB of query are asked for, the needed ones always; nothing is known of the rest.

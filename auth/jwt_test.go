@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 func jwt(payload string) string {
@@ -90,6 +92,24 @@ func TestErrorText(t *testing.T) {
 	wrapped := fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: "http://h/?secret", Err: &url.Error{Op: "Get", URL: "http://i/?secret", Err: cause}})
 	if got := withoutURL(wrapped); got != cause {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	configs := []authn.AuthConfig{
+		{}, {Username: "ab", Password: "c"}, {Username: "a", Password: "bc"}, {Username: "abc"}, {Password: "abc"},
+		{Auth: "abc"}, {IdentityToken: "abc"}, {RegistryToken: "abc"},
+	}
+	seen := map[identity]authn.AuthConfig{}
+	for _, c := range configs {
+		id := newCredential(c).id
+		if other, ok := seen[id]; ok {
+			t.Errorf("%+v and %+v are the same", c, other)
+		}
+		seen[id] = c
+		if newCredential(c).id != id {
+			t.Errorf("%+v is not the same as itself", c)
+		}
 	}
 }
 

@@ -86,24 +86,19 @@ func (m *memory) forgetCredential(repository string, stale func(credential) bool
 	return true
 }
 
-// plan finds a token that serves must, or else says what to ask for: want, which has no source that was
-// refused. barred are the sources in must that were.
-func (m *memory) plan(id identity, target string, must, wish Scope, now time.Time) (t *token, want Scope, barred []string) {
+// plan finds a token that serves must, or else says what to ask for: want, without wishes that were refused.
+func (m *memory) plan(id identity, target string, must, wish Scope, now time.Time) (t *token, want Scope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.account(id)
 	if t := a.valid(must, now); t != nil {
-		return t, Scope{}, nil
+		return t, Scope{}
 	}
-	if barred := a.refusedIn(must.without(target), now); len(barred) > 0 {
-		return nil, Scope{}, barred
-	}
-	wish = wish.without(a.refusedIn(wish.without(target), now)...)
-	return nil, bounded(target, must, wish), nil
+	return nil, bounded(target, must, wish.without(a.refusedIn(wish.without(target), now)...))
 }
 
-// existing finds a token for which want was asked meanwhile. It returns what is left of want without the
-// sources that were refused meanwhile.
+// existing returns what is left of want without the sources that were refused, and a token for which that was
+// asked, if there is one.
 func (m *memory) existing(id identity, target string, want Scope, now time.Time) (*token, Scope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,15 +116,12 @@ func (m *memory) keep(id identity, t *token, refused []string, now time.Time) {
 	a.keep(t, now)
 }
 
-// settle reports which sources in must t does not permit. What is lacking for the target itself is taken as
-// granted from now on, because only the registry's answer tells.
-func (m *memory) settle(t *token, target string, must Scope) (missing Scope) {
+// lacking returns the sources in must that t does not permit. What it lacks for the target itself is for the
+// registry to say: the claim of a token may be misread.
+func (m *memory) lacking(t *token, target string, must Scope) Scope {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if missing = must.Minus(t.granted).without(target); missing.IsZero() {
-		t.granted = t.granted.Union(must.only(target))
-	}
-	return missing
+	return must.Minus(t.granted).without(target)
 }
 
 // verdict is told that the registry refused a request with the token secret for lack of scope, or because
@@ -142,7 +134,7 @@ func (m *memory) verdict(id identity, secret, target string, must Scope, reason 
 	if t == nil {
 		return a.lastWord(secret)
 	}
-	sources := must.without(target)
+	sources, extras := must.without(target), t.asked.without(target)
 	fresh := now.Sub(t.from) < settled
 	scope := reason == "insufficient_scope" || reason == "" && fresh && !sources.IsZero()
 	switch {
@@ -151,12 +143,12 @@ func (m *memory) verdict(id identity, secret, target string, must Scope, reason 
 		a.refuse(sources.Repositories(), now)
 		t.granted, t.asked = t.granted.Minus(sources), t.asked.Minus(sources)
 		return false
-	case scope && fresh && t.asked.without(target).IsZero():
-		// Asked for by itself, and still not enough: the credential has no right to it.
+	case scope && fresh && (t.claimed || extras.IsZero()):
+		// Asked for and granted as it should be, and still not enough: the credential has no right to it.
 		return false
-	case scope && !t.claimed:
-		// One scope alone may have been honoured: the last one, or the first.
-		a.refuse(t.asked.without(target).Repositories(), now)
+	case scope && fresh:
+		// One scope alone may have been honoured: the first one, or the last.
+		a.refuse(extras.Repositories(), now)
 	}
 	return a.replace(t, now)
 }

@@ -239,18 +239,27 @@ func TestNoSecretsInErrorsAndLogs(t *testing.T) {
 		})
 	}
 	tests := map[string]http.Handler{
-		"password in a message":         say(401, `{"errors":[{"code":"UNAUTHORIZED","message":"$U:$P","detail":"$A"}]}`),
-		"password in a code":            say(403, `{"errors":[{"code":"$P","message":"$A"}]}`),
-		"password in a text":            say(400, `no such user: $U:$P $A`),
-		"password as a status 500":      say(500, `$A`),
-		"no token but the password":     say(200, `{"access":"$P","refresh_token":"$P"}`),
-		"no JSON":                       say(200, `$P`),
-		"token that breaks a header":    say(200, `{"token":"SECRETVALUE\r\nX-Evil: 1"}`),
-		"token that is not ASCII":       say(200, `{"token":"SECRETVALUEé"}`),
-		"too large":                     say(200, `{"token":"SECRETVALUE`+strings.Repeat("x", 2<<20)+`"}`),
-		"a good one":                    registrytest.NewTokenServer(registrytest.TokenBehaviour{}),
-		"a good one, opaque":            registrytest.NewTokenServer(registrytest.TokenBehaviour{Opaque: true}),
-		"a broken connection":           http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"password in a message":      say(401, `{"errors":[{"code":"UNAUTHORIZED","message":"$U:$P","detail":"$A"}]}`),
+		"password in a code":         say(403, `{"errors":[{"code":"$P","message":"$A"}]}`),
+		"password in a text":         say(400, `no such user: $U:$P $A`),
+		"password as a status 500":   say(500, `$A`),
+		"no token but the password":  say(200, `{"access":"$P","refresh_token":"$P"}`),
+		"no JSON":                    say(200, `$P`),
+		"token that breaks a header": say(200, `{"token":"SECRETVALUE\r\nX-Evil: 1"}`),
+		"token that is not ASCII":    say(200, `{"token":"SECRETVALUEé"}`),
+		"too large":                  say(200, `{"token":"SECRETVALUE`+strings.Repeat("x", 2<<20)+`"}`),
+		"a good one":                 registrytest.NewTokenServer(registrytest.TokenBehaviour{}),
+		"a good one, opaque":         registrytest.NewTokenServer(registrytest.TokenBehaviour{Opaque: true}),
+		"a broken connection":        http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"a broken reply": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"token":"SECRETVALUE`)
+			panic(http.ErrAbortHandler)
+		}),
+		"a broken refusal": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, r.Header.Get("Authorization"))
+			panic(http.ErrAbortHandler)
+		}),
 		"a redirect with the signature": http.RedirectHandler("ftp://x/?signature-of-realm", http.StatusFound),
 	}
 	for name, handler := range tests {
@@ -262,7 +271,9 @@ func TestNoSecretsInErrorsAndLogs(t *testing.T) {
 			}
 			w.network[tokenHost] = handler
 			a := w.upload(t, push(t, "app", "base"))
-			if good := strings.HasPrefix(name, "a good one"); good == (a.err != nil) {
+			var e *auth.Error
+			if good := strings.HasPrefix(name, "a good one"); good != (a.err == nil) ||
+				!good && (!errors.As(a.err, &e) || e.Status == 0 && e.Err == nil) {
 				t.Errorf("%v", a)
 			}
 			checkSecrets(t, w, a.err)

@@ -34,6 +34,41 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
+// A token that is refused at once is replaced once; that is forgotten when its successor has been good.
+func TestTokenRevokedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, registrytest.TokenBehaviour{Users: alice()})
+		for range 3 {
+			w.upload(t, push(t, "app"))
+			w.tokens.Revoke()
+			wantAnswer(t, "upload", w.upload(t, push(t, "app")), 2, 202)
+			time.Sleep(5 * time.Minute)
+		}
+		if n := w.tokens.Count(); n != 6 {
+			t.Errorf("%d token requests, want 6", n)
+		}
+	})
+}
+
+// The bound holds for each of many requests.
+func TestNoLoopOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, registrytest.TokenBehaviour{Skew: time.Hour, Delay: time.Second})
+		var group sync.WaitGroup
+		for range 64 {
+			group.Go(func() {
+				if a := w.upload(t, push(t, "app")); a.sent > 3 || a.status != 401 {
+					t.Error(a)
+				}
+			})
+		}
+		group.Wait()
+		if n := w.tokens.Count(); n != 2 {
+			t.Errorf("%d token requests, want 2", n)
+		}
+	})
+}
+
 // However a registry and a token server contradict each other, a request is sent three times at the most.
 func TestNoLoop(t *testing.T) {
 	tests := []struct {

@@ -28,7 +28,7 @@ const (
 // What is believed of a host of which nothing is known. Most registries mount
 // from a named source and honour a self-mount; one in ten discovers.
 const (
-	priorMounts  = 0.8
+	priorMounts  = 0.85
 	priorSelves  = 0.8
 	priorRefuses = 0.08
 	priorSees    = 0.2 // of those that take a mount without a source

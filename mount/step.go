@@ -122,7 +122,7 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 	}
 	last := outcomes[len(outcomes)-1]
 	switch v := Judge(s.Blob.Digest, last); {
-	case v == Limited:
+	case s.again(outcomes):
 		return last.Try, true
 	case v == Unsure && last.Try.Kind != Check && s.checks(outcomes):
 		return Try{Kind: Check}, true
@@ -133,7 +133,7 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 }
 
 // maxRefusals bounds how often an upload may be refused in one way, and how
-// often a blob may be put off by a rate limit that did not lift.
+// often a Check or an upload that met a rate limit is made again.
 const maxRefusals = 2
 
 // exhausted says whether nothing is left to try: the upload was begun as often
@@ -144,15 +144,13 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 	if s.Blob.Sealed && last.Try.Kind == Upload {
 		return true
 	}
-	begun, refused, limited, tooLarge := 0, 0, 0, false
+	if last.Try.Kind == Upload && s.limits(outcomes) > maxRefusals {
+		return true
+	}
+	begun, refused, tooLarge := 0, 0, false
 	for _, o := range outcomes {
-		if Judge(s.Blob.Digest, o) == Limited {
-			limited++
-			continue
-		}
-		limited = 0 // it lifted
 		switch {
-		case o.Try.Kind != Upload:
+		case o.Try.Kind != Upload || Judge(s.Blob.Digest, o) == Limited:
 		case o.Status == 413:
 			tooLarge = tooLarge || o.Try.Form == Stream
 		default:
@@ -162,11 +160,31 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 			}
 		}
 	}
-	if tooLarge || limited > maxRefusals {
+	if tooLarge {
 		return true
 	}
 	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
-	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure
+	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure && !s.again(outcomes)
+}
+
+// again says whether a rate limit demands the last try once more. A mount has
+// waited already and is not worth more; a Check is given up after a while, and
+// the step goes on without it.
+func (s Step) again(outcomes []Outcome) bool {
+	n := s.limits(outcomes)
+	return n > 0 && n <= maxRefusals && !outcomes[len(outcomes)-1].Try.Kind.isMount()
+}
+
+// limits counts how often in a row the last try was put off by a rate limit.
+func (s Step) limits(outcomes []Outcome) int {
+	n := 0
+	for i := len(outcomes) - 1; i >= 0; i-- {
+		if outcomes[i].Try != outcomes[len(outcomes)-1].Try || Judge(s.Blob.Digest, outcomes[i]) != Limited {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // checks says whether a Check can tell anything: not where nothing is trusted,
@@ -269,9 +287,6 @@ func (s Step) ladder(outcomes []Outcome) *ladder {
 	missed, spent := map[string]bool{}, map[string]bool{}
 	for _, o := range outcomes {
 		v := Judge(s.Blob.Digest, o)
-		if v == Limited { // not answered yet
-			continue
-		}
 		if o.Try.Kind.isMount() {
 			l.session = l.session || o.Session
 			if v == Miss && !o.Session {
@@ -281,6 +296,9 @@ func (s Step) ladder(outcomes []Outcome) *ladder {
 		l.record(o.Try, v, missed, spent)
 	}
 	l.order(s.named, missed, spent)
+	if left := max(0, maxSources-len(missed)-len(spent)); left < len(l.sources)-l.start.sources {
+		l.sources = l.sources[:l.start.sources+left]
+	}
 	return l
 }
 
@@ -334,6 +352,7 @@ func (s Step) allowed() (may [Upload + 1]bool) {
 	may[Check] = s.checks(nil)
 	may[Mount] = !p.Force && !p.NoMounts
 	may[MountSelf] = may[Mount]
-	may[MountAny] = may[Mount] && !p.NoDiscovery
+	takes, known := s.traits.Known(TakesAny)
+	may[MountAny] = may[Mount] && !p.NoDiscovery && (takes || !known)
 	return may
 }

@@ -104,7 +104,7 @@ const (
 	Miss                       // answered as asked, and the blob is not there; a mount has opened a session
 	Refused                    // the registry does not do this, or not for us: nothing is known of the blob
 	Unsure                     // it may have happened all the same: check before anything is sent
-	Limited                    // the same try again, once the registry allows it
+	Limited                    // put off; all but a mount is tried again, once the registry allows it
 	Failed                     // nothing further can be done
 )
 

@@ -52,7 +52,7 @@ func (r *Repository) Check(ctx context.Context, d digest.Digest) Answer {
 // one, or, with an empty from, from wherever the registry finds it. A 202
 // opens a session; it is nil when the answer gave none that can be used.
 //
-// A mount is repeated only after a rate limit. If no token can be had that may
+// A mount is repeated only after a rate limit, and at most twice. If no token can be had that may
 // read from, nothing is sent and the answer is 401.
 func (r *Repository) Mount(ctx context.Context, d digest.Digest, from string) (Answer, *Session) {
 	must := auth.Push(r.path())
@@ -61,7 +61,7 @@ func (r *Repository) Mount(ctx context.Context, d digest.Digest, from string) (A
 	}
 	a := r.do(ctx, call{
 		op: "mount blob", request: wire.Request{Kind: wire.Mount, Repository: r.path(), Digest: d, From: from},
-		must: must, patience: whenLimited,
+		must: must, patience: briefly,
 	})
 	return a, r.session(a)
 }

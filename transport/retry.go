@@ -47,20 +47,25 @@ func (r Retry) withDefaults() Retry {
 type patience int
 
 const (
+	// briefly: only a rate limit, and only a few times. A mount is a shortcut:
+	// one that is not to be had soon is not worth waiting for.
+	briefly patience = iota
 	// whenLimited: only a rate limit, since anything else has a meaning of its
-	// own. Mounts and bodies: a mount that fails is no failure, and a body goes
-	// on where its session says.
-	whenLimited patience = iota
+	// own: a body goes on where its session says.
+	whenLimited
 	// whenUnheard: also a broken connection and 408, 500, 502, 503 and 504,
 	// since the request can be sent twice without harm.
 	whenUnheard
 )
 
+// maxBrief bounds how often a mount is sent.
+const maxBrief = 3
+
 // decide says whether to send a request again after the given attempt (1 is
 // the first), and how long to wait before. It is pure: chance is a number from
 // 0 to 1 that stands for the jitter, now the time for a Retry-After date.
 func (r Retry) decide(p patience, attempt int, a Answer, now time.Time, chance float64) (time.Duration, bool) {
-	if attempt >= r.Attempts || a.Content {
+	if attempt >= r.Attempts || a.Content || p == briefly && attempt >= maxBrief {
 		return 0, false
 	}
 	again := a.Limited

@@ -2,6 +2,7 @@ package inventory_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -46,8 +47,9 @@ func TestErrors(t *testing.T) {
 		change(m)
 		return raw(t, m)
 	}
-	index := func(d v1.Descriptor) inventory.Image {
-		return mutate.AppendManifests(empty.Index, add(one, d))
+	index := func(d v1.Descriptor, img ...v1.Image) inventory.Image {
+		d.Digest = cmp.Or(d.Digest, must(one.Digest())(t))
+		return mutate.AppendManifests(empty.Index, add(append(img, one)[0], d))
 	}
 	deep := func(n int) v1.ImageIndex {
 		idx := mutate.AppendManifests(empty.Index, add(one, v1.Descriptor{}))
@@ -70,6 +72,7 @@ func TestErrors(t *testing.T) {
 		{"wrapper of nil", sparse{}, inventory.ErrNoImage, ""},
 		{"nil image in an index", hollowed(t, deep(1), nil), inventory.ErrMissingChild, of1(one)},
 		{"a lie", lying{one}, inventory.ErrDigest, ""},
+		{"a lie in an index", index(v1.Descriptor{}, lying{one}), inventory.ErrDigest, of1(one)},
 		{"another digest in the index", index(v1.Descriptor{Digest: config.Digest}), inventory.ErrDigest, digest.Digest(config.Digest.String())},
 		{"stream", streaming, inventory.ErrStreaming, ""},
 		{"stream, reason", streaming, stream.ErrNotComputed, ""},
@@ -115,15 +118,22 @@ func TestOtherMediaType(t *testing.T) {
 	}
 }
 
-// TestPanic has an image that panics for a reason of its own.
+// TestPanic has images that panic for a reason of their own.
 func TestPanic(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("the panic was swallowed")
-		}
-	}()
-	_, err := inventory.Of(panicking{empty.Image})
-	t.Error(err)
+	for _, img := range []inventory.Image{
+		panicking{empty.Image, func() { panic("a fault") }},
+		panicking{empty.Image, func() { _ = []int{}[len(t.Name())] }},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_, err := inventory.Of(img)
+			t.Error(err)
+		}()
+	}
 }
 
 // TestSpentStream has a stream whose digest is known since it was read.
@@ -168,6 +178,12 @@ type bare2 struct{ bare }
 func (b bare2) Digest() (v1.Hash, error) { return partial.Digest(b.bare) }
 
 // panicking is an image with a fault.
-type panicking struct{ v1.Image }
+type panicking struct {
+	v1.Image
+	fault func()
+}
 
-func (panicking) RawManifest() ([]byte, error) { panic("a fault") }
+func (p panicking) RawManifest() ([]byte, error) {
+	p.fault()
+	return p.Image.RawManifest()
+}

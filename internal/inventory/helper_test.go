@@ -101,6 +101,14 @@ type sparse struct{ v1.Image }
 func (sparse) Layers() ([]v1.Layer, error)             { return nil, errNothing }
 func (sparse) LayerByDigest(v1.Hash) (v1.Layer, error) { return nil, errNothing }
 
+// broken is a layer that cannot be opened.
+type broken struct {
+	v1.Layer
+	err error
+}
+
+func (b broken) Compressed() (io.ReadCloser, error) { return nil, b.err }
+
 // counting is a layer that counts how often it is read.
 type counting struct {
 	v1.Layer

@@ -1,7 +1,7 @@
 package inventory
 
 import (
-	"errors"
+	"fmt"
 	"io"
 
 	"github.com/crossmount/crossmount/mount"
@@ -57,18 +57,22 @@ type Blob struct {
 // error is an [*Error], of ErrSealed if the image does not hold the content, else
 // what the layer itself said.
 func (b Blob) Open() (io.ReadCloser, error) {
-	var all []error
+	var failed error
 	for _, open := range b.open {
 		rc, err := open()
-		if err == nil {
+		switch {
+		case err == nil:
 			return rc, nil
+		case failed == nil:
+			failed = err
+		default:
+			failed = fmt.Errorf("%w; %w", failed, err)
 		}
-		all = append(all, err)
 	}
-	if len(all) == 0 {
-		all = []error{ErrSealed, b.sealed}
+	if failed == nil {
+		failed = fmt.Errorf("%w: %w", ErrSealed, b.sealed)
 	}
-	return nil, &Error{Digest: b.Digest, What: "open blob", Err: errors.Join(all...)}
+	return nil, &Error{b.Digest, "open blob", failed}
 }
 
 // Origin is a repository that may hold a blob.

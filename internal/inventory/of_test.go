@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/crossmount/crossmount/internal/inventory"
@@ -183,6 +184,18 @@ func TestSparse(t *testing.T) {
 	b := of(t, both).Blobs[0]
 	if b.Sealed || digest.FromBytes(read(t, b)) != of1(l[0]) {
 		t.Error("the second image was not asked")
+	}
+}
+
+// TestAllFail has a layer that two images hold, and neither can open.
+func TestAllFail(t *testing.T) {
+	l := layers(t, 1)
+	one := image(t, empty.Image, broken{l[0], io.ErrUnexpectedEOF})
+	two := mutate.Annotations(image(t, empty.Image, broken{l[0], errNothing}), map[string]string{"a": "b"}).(v1.Image)
+	idx := mutate.AppendManifests(empty.Index, add(one, v1.Descriptor{}), add(two, v1.Descriptor{}))
+	_, err := of(t, idx).Blobs[0].Open()
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, errNothing) || errors.Is(err, inventory.ErrSealed) || strings.Contains(err.Error(), "\n") {
+		t.Error(err)
 	}
 }
 

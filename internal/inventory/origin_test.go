@@ -114,17 +114,21 @@ func TestClaimed(t *testing.T) {
 	}
 }
 
-// TestBeliefs has a layer that was pulled from the second of the repositories
-// that an annotation names.
+// TestBeliefs has a layer that an annotation of one image says is in a and b,
+// and that another image pulled from b.
 func TestBeliefs(t *testing.T) {
+	l := layers(t, 1)[0]
 	ref := must(name.ParseReference("registry.example/b"))(t)
-	l := &remote.MountableLayer{Layer: layers(t, 1)[0], Reference: ref}
-	img := must(mutate.Append(empty.Image, mutate.Addendum{Layer: l,
+	pulled := image(t, empty.Image, &remote.MountableLayer{Layer: l, Reference: ref})
+	annotated := must(mutate.Append(empty.Image, mutate.Addendum{Layer: l,
 		Annotations: map[string]string{"containerd.io/distribution.source.registry.example": "a,b"}}))(t)
-	got := of(t, img).Blobs[0].From
-	want := []inventory.Origin{{"registry.example", "b", mount.Remembered}, {"registry.example", "a", mount.Claimed}}
-	if !slices.Equal(got, want) {
-		t.Errorf("origins %v, want %v", got, want)
+	want := []inventory.Origin{{Registry: "registry.example", Repository: "b", Belief: mount.Remembered},
+		{Registry: "registry.example", Repository: "a", Belief: mount.Claimed}}
+	for _, images := range [][2]v1.Image{{pulled, annotated}, {annotated, pulled}} {
+		idx := mutate.AppendManifests(empty.Index, add(images[0], v1.Descriptor{}), add(images[1], v1.Descriptor{}))
+		if got := of(t, idx).Blobs[0].From; !slices.Equal(got, want) {
+			t.Errorf("origins %v, want %v", got, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 
 	_ "crypto/sha256" // for manifests and blobs with sha256 digests
 	_ "crypto/sha512" // for manifests and blobs with sha512 digests
@@ -30,7 +31,7 @@ func manifest(img Image, want digest.Digest) (m Manifest, err error) {
 		// A nil pointer in an interface cannot be told from an image otherwise.
 		if cause := recover(); cause != nil {
 			e, ok := cause.(runtime.Error)
-			if !ok {
+			if !ok || !strings.Contains(e.Error(), " nil ") {
 				panic(cause)
 			}
 			err = &Error{want, "read manifest", fmt.Errorf("%w: %w", ErrNoImage, e)}

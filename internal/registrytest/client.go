@@ -48,7 +48,8 @@ type carrier struct {
 }
 
 // RoundTrip calls the handler in a goroutine that ends with the request: when the handler returns, which
-// it does at the latest when the context ends or the reply's body is closed.
+// it does at the latest when the context ends or the reply's body is closed. When RoundTrip returns an
+// error, nothing reads the request's body any more.
 func (t carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	if err := ctx.Err(); err != nil {
@@ -56,14 +57,15 @@ func (t carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, context.Cause(req.Context())
 	}
-	served := serverRequest(ctx, req)
+	body := lend(req)
+	served := serverRequest(ctx, req, body)
 	pipe, sink := io.Pipe()
 	x := &exchange{header: http.Header{}, sink: sink, head: req.Method == http.MethodHead, ready: make(chan struct{})}
 	go func() {
 		defer cancel()
 		probe(served)
 		x.run(t.handler, served)
-		closeBody(req)
+		body.giveBack()
 	}()
 	select {
 	case <-x.ready:
@@ -71,7 +73,7 @@ func (t carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		// The handler may be done and have cancelled ctx in the same moment.
 		if cause := context.Cause(req.Context()); cause != nil {
 			cancel()
-			closeBody(req)
+			body.giveBack()
 			_ = pipe.Close()
 			return nil, cause
 		}
@@ -80,9 +82,46 @@ func (t carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if x.failure != nil {
 		return nil, x.failure
 	}
-	return x.response(req, &replyBody{PipeReader: pipe, cancel: cancel, stop: context.AfterFunc(req.Context(), func() {
-		_ = sink.CloseWithError(context.Cause(req.Context()))
-	})}), nil
+	gone := func() error { return context.Cause(req.Context()) }
+	stop := context.AfterFunc(req.Context(), func() { _ = sink.CloseWithError(gone()) })
+	return x.response(req, &replyBody{PipeReader: pipe, gone: gone, stop: stop, cancel: cancel}), nil
+}
+
+// lent is a request's body in the hands of a handler, until it is given back.
+type lent struct {
+	body io.ReadCloser
+	hold chan struct{} // holds one token while the body may be read; closed when it is given back
+	once sync.Once
+}
+
+func lend(req *http.Request) *lent {
+	b := &lent{body: req.Body, hold: make(chan struct{}, 1)}
+	if b.body == nil {
+		b.body = http.NoBody
+	}
+	b.hold <- struct{}{}
+	return b
+}
+
+// Read reads the body, unless it was given back.
+func (b *lent) Read(p []byte) (int, error) {
+	if _, ok := <-b.hold; !ok {
+		return 0, ErrBroken
+	}
+	defer func() { b.hold <- struct{}{} }()
+	return b.body.Read(p)
+}
+
+// Close does nothing: the body is closed when it is given back.
+func (b *lent) Close() error { return nil }
+
+// giveBack closes the body once no Read is under way.
+func (b *lent) giveBack() {
+	b.once.Do(func() {
+		<-b.hold
+		close(b.hold)
+		_ = b.body.Close()
+	})
 }
 
 func closeBody(req *http.Request) {
@@ -92,8 +131,9 @@ func closeBody(req *http.Request) {
 }
 
 // serverRequest is the request as a server sees it.
-func serverRequest(ctx context.Context, req *http.Request) *http.Request {
+func serverRequest(ctx context.Context, req *http.Request, body io.ReadCloser) *http.Request {
 	served := req.Clone(ctx)
+	served.Body = body
 	served.RequestURI = req.URL.RequestURI()
 	served.RemoteAddr = "127.0.0.1:1"
 	served.Proto, served.ProtoMajor, served.ProtoMinor = "HTTP/1.1", 1, 1
@@ -232,8 +272,17 @@ func (x *exchange) response(req *http.Request, body io.ReadCloser) *http.Respons
 // replyBody is the reading end of a reply's body.
 type replyBody struct {
 	*io.PipeReader
-	cancel context.CancelFunc
+	gone   func() error // why the request has ended, nil while it has not
 	stop   func() bool
+	cancel context.CancelFunc
+}
+
+// Read reads on until the request ends.
+func (b *replyBody) Read(p []byte) (int, error) {
+	if err := b.gone(); err != nil {
+		return 0, err
+	}
+	return b.PipeReader.Read(p)
 }
 
 // Close ends the request.

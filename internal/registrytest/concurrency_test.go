@@ -101,9 +101,9 @@ func TestRequestAfterACut(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		p.want(204, "GET", location, nil)
+		_ = feed.CloseWithError(context.Canceled)
 		<-done
-		_ = feed.Close()
+		p.want(204, "GET", location, nil)
 	}
 }
 
