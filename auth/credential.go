@@ -64,6 +64,9 @@ func (h *Host) credential(ctx context.Context, target name.Repository) (credenti
 		return c, nil
 	}
 	c, err := h.lookups.Do(ctx, key, func(ctx context.Context) (credential, error) {
+		if c, ok := h.memory.credential(key); ok {
+			return c, nil // another caller was a moment earlier
+		}
 		c, err := h.resolve(ctx, target)
 		if err == nil {
 			h.memory.keepCredential(key, c)

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -323,6 +324,16 @@ func TestTokenServerFails(t *testing.T) {
 			t.Errorf("%v, %+v", a, e)
 		}
 		w.wantTokens(t, all+"429")
+	})
+	t.Run("broken off", func(t *testing.T) {
+		w := newWorld(t, registrytest.TokenBehaviour{})
+		w.network[tokenHost] = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			_, _ = rw.Write([]byte(`{"token":`))
+			panic(http.ErrAbortHandler)
+		})
+		if a := w.upload(t, push(t, "app", "base")); !errors.Is(a.err, io.ErrUnexpectedEOF) {
+			t.Errorf("%v", a)
+		}
 	})
 	t.Run("not there", func(t *testing.T) {
 		w := newWorld(t, registrytest.TokenBehaviour{})

@@ -1,6 +1,9 @@
 package mount
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // move is a try that is expected, and what it comes back with.
 type move struct {
@@ -283,5 +286,33 @@ func TestCostAfter(t *testing.T) {
 	strict := walk{facts: []Fact{InTarget(dig(1), Present)}, policy: Policy{Strict: true}}.step()
 	if got := strict.Cost(); got != 1 {
 		t.Errorf("a strict step of a blob that stands costs %v, want 1", got)
+	}
+}
+
+// TestMaxSources: a blob is tried from a bounded number of repositories, also
+// where a new plan after each miss brings others forward.
+func TestMaxSources(t *testing.T) {
+	b := Blob{Digest: dig(1), Size: 1 << 30, Sealed: true}
+	e := NewEvidence("team/app", Traits{}, InTarget(dig(1), Absent))
+	for i := range 2 * maxSources {
+		e = e.With(At(dig(1), fmt.Sprint("r", i), Claimed))
+	}
+	var outcomes []Outcome
+	mounts := 0
+	for {
+		try, ok := NewPlan([]Blob{b}, e, Policy{NoDiscovery: true}).Steps[0].Next(outcomes)
+		if !ok || try.Kind == Upload {
+			break
+		}
+		mounts++
+		o := session()
+		if o.Try = try; mounts%2 == 0 {
+			o.Status, o.Session = 403, false
+		}
+		outcomes = append(outcomes, o)
+		e = e.With(Learn(b, e, outcomes)...)
+	}
+	if mounts != maxSources {
+		t.Errorf("%d sources were tried, want %d: %+v", mounts, maxSources, outcomes)
 	}
 }

@@ -34,7 +34,9 @@ func mountAnswers() []behaviour {
 	return out
 }
 
-func itoa(n int) string { return string([]byte{byte('0' + n/100), byte('0' + n/10%10), byte('0' + n%10)}) }
+func itoa(n int) string {
+	return string([]byte{byte('0' + n/100), byte('0' + n/10%10), byte('0' + n%10)})
+}
 
 func mountBehaviours() []behaviour {
 	type b = registrytest.Behaviour

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
@@ -131,4 +135,36 @@ func appendTo(img v1.Image, layers ...v1.Layer) (v1.Image, error) {
 		return nil, err
 	}
 	return mutate.Config(img, v1.Config{Env: []string{"ID=app"}})
+}
+
+// mountableFrom returns the layer as ggcr gives one that was pulled from r.
+func mountableFrom(l v1.Layer, r name.Reference) v1.Layer {
+	return &remote.MountableLayer{Layer: l, Reference: r}
+}
+
+// goldenPath names the golden file of a case.
+func goldenPath(dir, name string) string {
+	return filepath.Join("testdata", dir, strings.NewReplacer(" ", "-", ",", "").Replace(name)+".txt")
+}
+
+// golden compares got with the content of a file. UPDATE_GOLDEN=1 writes the
+// file instead; a log that gets longer is a round trip too many.
+func golden(t testing.TB, path, got string) {
+	t.Helper()
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+		t.Errorf("%s: the log has changed; want\n%s\ngot\n%s", path, want, got)
+	}
 }

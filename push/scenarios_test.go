@@ -120,6 +120,9 @@ func runScenario(t *testing.T, sc scenario, concurrency int) {
 	}
 	lines := srv.Registry.Lines()
 	t.Logf("%d requests\n%s\n%s", len(lines), strings.Join(lines, "\n"), report)
+	if concurrency == 1 {
+		golden(t, goldenPath("scenarios", sc.name), strings.Join(lines, "\n")+"\n")
+	}
 	if len(lines) > sc.requests {
 		t.Errorf("%d requests, want at most %d", len(lines), sc.requests)
 	}

@@ -23,7 +23,7 @@ func (r *Repository) do(ctx context.Context, c call) Answer {
 	var sent int64
 	requests := 0
 	for attempt := 1; ; attempt++ {
-		a := r.authorized(ctx, c)
+		a := r.first(ctx, c)
 		sent, requests = sent+a.Sent, requests+a.Requests
 		a.Sent, a.Requests = sent, requests
 		if ctx.Err() != nil {
@@ -50,6 +50,33 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// first lets the first request to a host go alone, so that scheme, challenge
+// and token are found out once and not by all that start at the same time. If
+// it is not heard, it holds the others back no longer.
+func (r *Repository) first(ctx context.Context, c call) Answer {
+	h := r.host
+	if !h.met.Load() {
+		leave, err := h.door.take(ctx)
+		if err != nil {
+			return r.answer(c).unsent(&sending{}, err)
+		}
+		if h.met.Load() {
+			leave()
+		} else {
+			defer leave()
+			defer h.met.Store(true)
+		}
+	}
+	return r.authorized(ctx, c)
+}
+
+// answer returns the answer to a call that has not been sent.
+func (r *Repository) answer(c call) Answer {
+	a := Answer{op: c.op, host: r.host.Name(), repository: r.path(), url: c.url}
+	a.digest, a.reference = c.subject()
+	return a
 }
 
 // maxChallenges bounds how often one request is answered 401 and sent again.
@@ -150,8 +177,8 @@ func speaksTLS(a Answer) bool {
 // for its status and header; its body is closed.
 func (r *Repository) exchange(ctx context.Context, c call, method string, u *url.URL, need auth.Need) (Answer, *http.Response) {
 	h := r.host
-	a := Answer{op: c.op, host: h.Name(), repository: r.path(), url: u}
-	a.digest, a.reference = c.subject()
+	a := r.answer(c)
+	a.url = u
 	s := &sending{call: c}
 	req, err := s.newRequest(ctx, method, u)
 	if err != nil {

@@ -52,6 +52,8 @@ type Host struct {
 	requests slots
 	uploads  slots
 	scheme   atomic.Pointer[string] // nil until an answer has shown it
+	door     slots                  // holds all but one request back until met
+	met      atomic.Bool            // one request has been through
 }
 
 // NewHost returns a Host. It sends nothing.
@@ -64,6 +66,7 @@ func NewHost(c Config) *Host {
 		retry:    c.Retry.withDefaults(),
 		requests: newSlots(c.Requests, defaultRequests),
 		uploads:  newSlots(c.Uploads, defaultUploads),
+		door:     newSlots(1, 1),
 	}
 	if h.agent == "" {
 		h.agent = defaultUserAgent

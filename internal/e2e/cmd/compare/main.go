@@ -1,0 +1,6 @@
+// Compare counts.
+package main
+
+import _ "github.com/regclient/regclient"
+
+func main() {}

@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content/memory"
+	orasremote "oras.land/oras-go/v2/registry/remote"
+	orasauth "oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// pullBack pulls ref with ggcr and with oras, all content of it, and checks that
+// it has the digest.
+func pullBack(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain, archives bool) error {
+	if err := pullWithGGCR(ctx, ref, want, keychain, archives); err != nil {
+		return fmt.Errorf("ggcr pulls %s: %w", ref, err)
+	}
+	if err := pullWithORAS(ctx, ref, want, keychain); err != nil {
+		return fmt.Errorf("oras pulls %s: %w", ref, err)
+	}
+	return nil
+}
+
+func pullWithGGCR(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain, archives bool) error {
+	got, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(keychain))
+	if err != nil {
+		return err
+	}
+	if got.Digest != want {
+		return fmt.Errorf("digest %s, want %s", got.Digest, want)
+	}
+	if got.MediaType.IsIndex() {
+		index, err := got.ImageIndex()
+		if err != nil {
+			return err
+		}
+		return validate.Index(index)
+	}
+	img, err := got.Image()
+	if err != nil {
+		return err
+	}
+	if archives {
+		return validate.Image(img)
+	}
+	return readLayers(img)
+}
+
+// readLayers reads all layers, which checks their digests and sizes.
+func readLayers(img v1.Image) error {
+	layers, err := img.Layers()
+	if err != nil {
+		return err
+	}
+	for _, l := range layers {
+		content, err := l.Compressed()
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, content)
+		if err != nil {
+			return err
+		}
+		if err := content.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pullWithORAS(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain) error {
+	repo, err := orasremote.NewRepository(ref.Context().Name())
+	if err != nil {
+		return err
+	}
+	auth, err := authn.Resolve(ctx, keychain, ref.Context())
+	if err != nil {
+		return err
+	}
+	c, err := authn.Authorization(ctx, auth)
+	if err != nil {
+		return err
+	}
+	repo.PlainHTTP = true
+	repo.Client = &orasauth.Client{Credential: orasauth.StaticCredential(ref.Context().RegistryStr(),
+		orasauth.Credential{Username: c.Username, Password: c.Password})}
+	got, err := oras.Copy(ctx, repo, ref.Identifier(), memory.New(), "copy", oras.DefaultCopyOptions)
+	if err != nil {
+		return err
+	}
+	if got.Digest.String() != want.String() {
+		return fmt.Errorf("digest %s, want %s", got.Digest, want)
+	}
+	return nil
+}
