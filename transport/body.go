@@ -48,7 +48,8 @@ type checkedBody struct {
 	closed bool
 }
 
-// newCheckedBody opens content whose digest should be want.
+// newCheckedBody opens content whose digest should be want and fills the buffer,
+// so that what is wrong at the start is found before anything is sent.
 func newCheckedBody(b Body, want digest.Digest) (*checkedBody, error) {
 	if !want.Algorithm().Available() {
 		return nil, fmt.Errorf("%w: digest algorithm %q is not supported", ErrContent, want.Algorithm())
@@ -57,7 +58,15 @@ func newCheckedBody(b Body, want digest.Digest) (*checkedBody, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: open: %w", ErrContent, err)
 	}
-	return &checkedBody{want: want, size: b.Size, src: src, hash: want.Algorithm().Hash(), buf: make([]byte, readBuffer)}, nil
+	c := &checkedBody{want: want, size: b.Size, src: src, hash: want.Algorithm().Hash(), buf: make([]byte, readBuffer)}
+	for c.err == nil && !c.atEnd && c.hi < len(c.buf) {
+		c.fill()
+	}
+	if c.err != nil {
+		c.Close()
+		return nil, c.err
+	}
+	return c, nil
 }
 
 // Read hands out content that is at least holdBack bytes away from its end, or

@@ -19,7 +19,7 @@ import (
 const common = `
 version: 0.1
 log:
-  level: fatal
+  level: error
   accesslog:
     disabled: true
 storage:
