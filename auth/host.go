@@ -123,13 +123,13 @@ func (h *Host) Authorize(ctx context.Context, req *http.Request, need Need) erro
 // Challenged is told of an answer to a request that Authorize has seen, with the same need. Of the answer it
 // reads the status, the headers and resp.Request; the body is the caller's. It makes no token request.
 //
-// again says that the request is worth repeating, with Authorize before it. It is never true more than twice
-// for one request, whatever the registry and the token server do, as long as they answer at once; a caller
-// should not repeat more often than that anyway. The answer counts only if it is a 401 and came from the
-// registry itself, not from where that redirected to.
+// again says that the request is worth repeating, with Authorize before it: with the token that the challenge
+// asks for, with a new token in place of a stale one, or with one for the target alone. A token that is refused
+// at once is replaced once. The caller should repeat one request twice at the most all the same. The answer counts
+// only if it is a 401 and came from the registry itself, not from where that redirected to.
 //
-// The error is an *Error with the Op "challenge" when the challenge's realm must not be used (an http realm of an https
-// registry, a realm with user information), or with the Op "credential" when the keychain fails.
+// The error is an *Error: with the Op "challenge" when the challenge's realm must not be used (no http or https
+// URL, an http realm of an https registry, a realm with user information), or "credential" when the keychain fails.
 func (h *Host) Challenged(ctx context.Context, resp *http.Response, need Need) (again bool, err error) {
 	if resp.StatusCode != http.StatusUnauthorized || resp.Request == nil || !h.owns(resp.Request.URL) {
 		return false, nil

@@ -72,15 +72,15 @@ func (p Plan) Ask() (Question, bool) {
 // digestGain returns by how much the plan gets cheaper when it is known
 // whether the digest of the image stands: if it does, nothing is left.
 func (p Plan) digestGain(cost float64) float64 {
-	switch {
-	case p.evidence.digestAsked:
+	if p.evidence.digestAsked {
 		return 0
-	case p.evidence.standing == RepoAbsent:
-		return relatedGone * cost
-	case p.evidence.standing == TagOther:
-		return sameChanged * cost
 	}
-	return sameDigest * cost
+	exists := buildsOf(p.blobs, p.evidence).exists()
+	chance := exists*sameDigest + (1-exists)*goneStands
+	if p.evidence.standing == TagOther {
+		chance = sameChanged
+	}
+	return max(chance, p.evidence.digestBelief.probability()) * cost
 }
 
 // tagsGain returns by how much the plan gets cheaper when it is known whether
@@ -143,10 +143,17 @@ func (p Plan) scouted(i int, k Kind) float64 {
 		}
 		seen := []Outcome{a.outcome}
 		after := p.with(append(Learn(s.Blob, p.evidence, seen), a.truth...)...)
-		others := after.Cost() - after.Steps[i].Cost()
-		total += a.chance * (others + s.costAfter(seen))
+		total += a.chance * (after.costAsked() - after.Steps[i].Cost() + s.costAfter(seen))
 	}
 	return total
+}
+
+// costAsked returns the expected cost of the plan if the tags are looked at
+// first where that is worth it: an answer may be worth most for the question
+// that it leads to.
+func (p Plan) costAsked() float64 {
+	cost := p.Cost()
+	return cost - max(0, p.tagsGain(cost)-costAsk-costWait)
 }
 
 // answer is what a try may come back with, how likely that is, and the truth

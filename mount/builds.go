@@ -5,58 +5,93 @@ import (
 	"sort"
 )
 
-// What is believed of the target before its blobs are asked for: whether it
-// holds an earlier build of the image, and how much of that build is the same.
-// Images change from the top, so of a related build some bottom layers stand.
+// What is believed of the target before its blobs are asked for: whether there
+// is such a repository, whether it holds an earlier build of the image, and how
+// much of that build is the same. Images change from the top, so of a related
+// build some bottom layers stand.
 const (
-	relatedUnlooked = 0.7   // the target has an earlier build of this image: most pushes are rebuilds under a new tag
-	relatedExists   = 0.9   // ... when the repository has other tags
-	relatedGone     = 0.001 // ... when the registry does not know the repository
-	bottomKept      = 0.9   // of related builds, the share with the same bottom layer
-	topKept         = 0.5   // ... and with the same top layer
-	changedStands   = 0.04  // a layer above one that changed stands all the same
-	sharedStands    = 0.995 // a layer below one that stands is there too
-	otherTagStands  = 0.03  // a blob that the tag's manifest does not name stands all the same
-	configStands    = 0.04  // the config stands though the manifest does not
+	relatedUnlooked = 0.7     // the target has an earlier build of this image: most pushes are rebuilds under a new tag
+	relatedExists   = 0.9     // ... when the repository exists
+	bottomKept      = 0.9     // of related builds, the share with the same bottom layer
+	topKept         = 0.5     // ... and with the same top layer
+	changedStands   = 0.04    // a layer above one that changed, or of another image, stands all the same
+	sharedStands    = 0.995   // a layer below one that stands is there too
+	otherTagStands  = 0.03    // a blob that the tag's manifest does not name stands all the same
+	configStands    = 0.04    // the config stands though the manifest does not
+	goneStands      = 0.00001 // a blob stands though the registry does not know the repository
 )
 
-// related returns the prior probability that the target holds an earlier build.
-func related(s Standing) float64 {
+// past is what the target was before this push.
+type past int
+
+const (
+	rebuilt past = iota // it holds an earlier build of the image
+	other               // it holds other images
+	gone                // there is no such repository
+	numPasts
+)
+
+// priors returns how likely each past is, given what a look has shown.
+func priors(s Standing) [numPasts]float64 {
 	switch s {
 	case RepoAbsent:
-		return relatedGone
-	case RepoExists:
-		return relatedExists
+		return [numPasts]float64{gone: 1}
+	case RepoExists, TagOther:
+		return [numPasts]float64{rebuilt: relatedExists, other: 1 - relatedExists}
 	}
-	return relatedUnlooked
+	exists := relatedUnlooked / relatedExists
+	return [numPasts]float64{rebuilt: relatedUnlooked, other: exists - relatedUnlooked, gone: 1 - exists}
 }
 
 // builds weighs what the registry has said of the layers in the target: how
-// well it fits a target with an earlier build of the image, and one without.
+// well it fits each past.
 type builds struct {
 	standing Standing
-	with     float64   // likelihood of the answers if there is an earlier build, up to a factor
-	without  float64   // ... if there is none, up to the same factor
-	kept     []float64 // by index of the blob: a layer stands if there is an earlier build
+	share    [numPasts]float64 // probability of each past
+	kept     []float64         // by index of the blob: a layer stands if there is an earlier build
 }
 
 // buildsOf reads the evidence about the layers of blobs.
 func buildsOf(blobs []Blob, e Evidence) builds {
 	u := builds{standing: e.standing, kept: make([]float64, len(blobs))}
-	favour := 0.0
+	var favour [numPasts]float64 // logarithms of the likelihoods
 	for _, layers := range layersOf(blobs) {
 		said := make([]Presence, len(layers))
 		for i, b := range layers {
 			said[i] = e.Presence(blobs[b].Digest)
+			favour[other] += math.Log(likelihood(said[i], changedStands))
+			favour[gone] += math.Log(likelihood(said[i], goneStands))
 		}
-		kept, f := keptOf(said, foreign(e.standing))
-		favour += f
+		kept, f := keptOf(said)
+		favour[rebuilt] += f
 		for i, b := range layers {
 			u.kept[b] = kept[i]
 		}
 	}
-	u.with, u.without = math.Exp(min(favour, 0)), math.Exp(min(-favour, 0))
+	u.share = weigh(priors(e.standing), favour)
 	return u
+}
+
+// weigh returns the shares of pasts with the given priors and logarithms of
+// likelihoods.
+func weigh(prior, favour [numPasts]float64) (share [numPasts]float64) {
+	most := math.Inf(-1)
+	for i, p := range prior {
+		if p > 0 {
+			most = max(most, favour[i])
+		}
+	}
+	sum := 0.0
+	for i, p := range prior {
+		if p > 0 {
+			share[i] = p * math.Exp(favour[i]-most)
+		}
+		sum += share[i]
+	}
+	for i := range share {
+		share[i] /= sum
+	}
+	return share
 }
 
 // layersOf returns the indexes of the layers of each image, bottom layer
@@ -87,10 +122,9 @@ func layersOf(blobs []Blob) [][]int {
 
 // keptOf weighs every number of bottom layers that an earlier build may share
 // with the image, given what was said of each layer. It returns the
-// probability of each layer to stand if there is such a build, and how much the
-// answers favour that there is one: the logarithm of how many times likelier
-// they are with than without.
-func keptOf(said []Presence, foreign float64) (kept []float64, favour float64) {
+// probability of each layer to stand if there is such a build, and the logarithm
+// of how likely the answers are then.
+func keptOf(said []Presence) (kept []float64, favour float64) {
 	n := len(said)
 	weight := make([]float64, n+1) // weight[k]: the bottom k layers are shared
 	for k := range weight {
@@ -112,7 +146,7 @@ func keptOf(said []Presence, foreign float64) (kept []float64, favour float64) {
 		for k := range weight { // no number of answers is too many for a float64
 			weight[k] /= most
 		}
-		favour += math.Log(most) - math.Log(likelihood(p, foreign))
+		favour += math.Log(most)
 	}
 	with := 0.0
 	for _, w := range weight {
@@ -154,53 +188,17 @@ func likelihood(p Presence, stands float64) float64 {
 	return 1
 }
 
-// foreign returns the probability that the target holds a layer of an image of
-// which it has no earlier build: next to none where there is no repository.
-func foreign(s Standing) float64 {
-	prior, there := related(s), existence(s)
-	exists := (there - prior) / (1 - prior)
-	return exists*changedStands + (1-exists)*relatedGone
-}
-
-// existence returns the prior probability that the repository exists.
-func existence(s Standing) float64 {
-	switch s {
-	case RepoAbsent:
-		return relatedGone
-	case RepoExists, TagOther:
-		return 1
-	}
-	return relatedUnlooked / relatedExists
-}
-
-// earlier returns the probability that the target holds an earlier build.
-func (u builds) earlier() float64 {
-	prior := related(u.standing)
-	return prior * u.with / (prior*u.with + (1-prior)*u.without)
-}
-
 // exists returns the probability that the repository exists.
-func (u builds) exists() float64 {
-	if u.standing == RepoAbsent {
-		return 0
-	}
-	prior := existence(u.standing)
-	there := relatedExists*u.with + (1-relatedExists)*u.without
-	gone := relatedGone*u.with + (1-relatedGone)*u.without
-	return prior * there / (prior*there + (1-prior)*gone)
-}
+func (u builds) exists() float64 { return u.share[rebuilt] + u.share[other] }
 
 // stands returns the probability that the target holds b, the blob with this
 // index.
 func (u builds) stands(b Blob, index int) float64 {
 	switch {
-	case u.standing == RepoAbsent && b.Role == Config:
-		return relatedGone
 	case u.standing == TagOther:
 		return otherTagStands
 	case b.Role == Config:
-		return configStands
+		return u.exists()*configStands + u.share[gone]*goneStands
 	}
-	p := u.earlier()
-	return p*u.kept[index] + (1-p)*foreign(u.standing)
+	return u.share[rebuilt]*u.kept[index] + u.share[other]*changedStands + u.share[gone]*goneStands
 }

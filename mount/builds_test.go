@@ -52,14 +52,15 @@ func randomTraits(r *rand.Rand) (h Traits) {
 // there is an earlier build, and how many bottom layers it shares with each
 // image.
 func posterior(blobs []Blob, e Evidence) []float64 {
-	prior, foreign := related(e.standing), foreign(e.standing)
+	prior := priors(e.standing)
 	likely := func(b Blob, p float64) float64 { return likelihood(e.Presence(b.Digest), p) }
 	images := map[int][]int{}
-	with, without := prior, 1-prior
+	with, others, none := prior[rebuilt], prior[other], prior[gone]
 	for i, b := range blobs {
 		if b.Role == Layer {
 			images[b.Image] = append(images[b.Image], i)
-			without *= likely(b, foreign)
+			others *= likely(b, changedStands)
+			none *= likely(b, goneStands)
 		}
 	}
 	stands := make([]float64, len(blobs))
@@ -89,9 +90,8 @@ func posterior(blobs []Blob, e Evidence) []float64 {
 			stands[i] = shares[at] / sum
 		}
 	}
-	earlier := with / (with + without)
 	for i := range stands {
-		stands[i] = earlier*stands[i] + (1-earlier)*foreign
+		stands[i] = (with*stands[i] + others*changedStands + none*goneStands) / (with + others + none)
 	}
 	return stands
 }

@@ -74,19 +74,23 @@ type Fact struct {
 	// DigestAsked says that the target was asked for the digest of the image,
 	// and does not hold it.
 	DigestAsked bool
+	// DigestBelief is how sure it is, before it was asked, that the target holds
+	// the digest of the image.
+	DigestBelief Belief
 }
 
 // Evidence is an immutable set of facts about one target repository and the
 // registry host that it is on. The zero value knows nothing. It may be used by
 // many goroutines at once.
 type Evidence struct {
-	target      string
-	traits      Traits
-	standing    Standing
-	digestAsked bool
-	base        map[digest.Digest]blobFacts // never changed once it is here
-	recent      []Fact                      // newer than base; appended to copies only
-	doubted     []string                    // repositories that are of no use as a source
+	target       string
+	traits       Traits
+	standing     Standing
+	digestAsked  bool
+	digestBelief Belief
+	base         map[digest.Digest]blobFacts // never changed once it is here
+	recent       []Fact                      // newer than base; appended to copies only
+	doubted      []string                    // repositories that are of no use as a source
 }
 
 // blobFacts is what is known of one blob.
@@ -135,6 +139,8 @@ func (e Evidence) With(facts ...Fact) Evidence {
 			e.standing = f.Standing
 		case f.DigestAsked:
 			e.digestAsked = true
+		case f.DigestBelief != NoBelief:
+			e.digestBelief = max(e.digestBelief, f.DigestBelief)
 		case f.Doubted && f.Blob == "":
 			e.doubted = append(e.doubted, f.Source.Repository)
 		case f.Blob != "":
@@ -235,6 +241,17 @@ func (e Evidence) Sources(d digest.Digest) []Source {
 		return a.Repository < b.Repository
 	})
 	return out
+}
+
+// Belief returns how sure it is that repository, which may be the target, holds
+// d.
+func (e Evidence) Belief(d digest.Digest, repository string) Belief {
+	for _, s := range e.blob(d).sources {
+		if s.Repository == repository {
+			return s.Belief
+		}
+	}
+	return NoBelief
 }
 
 func (e Evidence) isDoubted(repository string) bool {

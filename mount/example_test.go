@@ -36,7 +36,7 @@ func Example() {
 
 	// Output:
 	// plan for team/app
-	//   layer  cae662172fd4   31457280 B mount from library/debian, then check, then upload
+	//   layer  cae662172fd4   31457280 B mount from library/debian, then upload
 	//   layer  a172cedcae47    5242880 B upload
 	//   config b79606fb3afe       2100 B mount-self, then upload
 	// mount from library/debian, answered 201: mounted

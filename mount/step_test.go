@@ -220,6 +220,8 @@ func TestStepHosts(t *testing.T) {
 			blob: Blob{Size: 100}, policy: Policy{NoDiscovery: true}, moves: []move{{"upload", got(201)}}, end: Uploaded},
 		{name: "a host that discovers", facts: append(base(), see(Discovers, true), see(MountsFrom, false)),
 			moves: []move{{"mount-any", got(201)}}, end: Mounted},
+		{name: "202 without a session: the next miss would cost a request", blob: Blob{Size: 2 << 10}, policy: Policy{NoDiscovery: true},
+			facts: append(base(), At(dig(1), "lib", Listed)), moves: []move{{"mount from team/base", got(202)}, {"upload", got(201)}}, end: Uploaded},
 		{name: "no check after an honest self-mount", facts: []Fact{see(SelfMounts, true), see(SelfMounts, true), see(SelfMounts, true),
 			see(SelfMounts, true), see(SelfMounts, true)}, blob: Blob{Size: 50 << 10}, policy: Policy{NoDiscovery: true},
 			moves: []move{{"mount-self", session()}, {"upload", got(201)}}, end: Uploaded},

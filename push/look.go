@@ -73,7 +73,8 @@ func (r *run) lookDigest(ctx context.Context) (done bool, err error) {
 
 // stands notes that the image stands in the target, with all that it names.
 func (r *run) stands() {
-	facts := make([]mount.Fact, 0, len(r.blobs))
+	facts := make([]mount.Fact, 0, len(r.blobs)+1)
+	facts = append(facts, mount.InTarget(r.inv.Root().Digest, mount.Present))
 	for _, b := range r.blobs {
 		facts = append(facts, mount.InTarget(b.Digest, mount.Present))
 	}

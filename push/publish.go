@@ -138,6 +138,7 @@ func (r *run) accepted(a transport.Answer, m inventory.Manifest) error {
 	if a.Digest != "" && a.Digest != m.Digest && a.Digest.Algorithm() == m.Digest.Algorithm() {
 		return r.failed("put manifest", m.Digest, fmt.Errorf("the registry stored %s instead", a.Digest))
 	}
+	r.learn(mount.InTarget(m.Digest, mount.Placed))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.manifests[m.Digest] = true

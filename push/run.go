@@ -73,7 +73,8 @@ func (p *Pusher) newRuns(g group, inv *inventory.Inventory) []*run {
 		for i, b := range blobs {
 			r.work = append(r.work, &work{index: i, blob: b})
 		}
-		r.evidence = p.ledger.Evidence(host.Name(), names[i], digests).With(r.claims(names[:i])...)
+		r.evidence = p.ledger.Evidence(host.Name(), names[i], append(digests, inv.Root().Digest)).With(r.claims(names[:i])...)
+		r.evidence = r.evidence.With(mount.Fact{DigestBelief: r.evidence.Belief(inv.Root().Digest, names[i])})
 		r.repo = host.Repository(t.repository, r.wish(names))
 		runs = append(runs, r)
 	}

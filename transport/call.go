@@ -59,8 +59,8 @@ type sending struct {
 }
 
 // open returns the content from its first byte.
-func (s *sending) open() (io.ReadCloser, error) {
-	b, err := newCheckedBody(*s.call.body, s.call.digest)
+func (s *sending) open(ctx context.Context) (io.ReadCloser, error) {
+	b, err := newCheckedBody(ctx, *s.call.body, s.call.digest)
 	if err != nil {
 		return nil, err
 	}
@@ -80,36 +80,40 @@ func (s *sending) result() (sent int64, err error) {
 	return sent, err
 }
 
-// newRequest builds the request of the call to u. Content-Length is always
-// sent: zot and ECR take no body of unknown size.
-func (s *sending) newRequest(ctx context.Context, method string, u *url.URL) (*http.Request, error) {
+// newRequest builds the request of the call to u, without its content.
+func (s *sending) newRequest(ctx context.Context, method string, u *url.URL) *http.Request {
 	req := (&http.Request{
-		Method: method, URL: u, Host: u.Host, Header: http.Header{},
+		Method: method, URL: u, Host: u.Host, Header: http.Header{}, Body: http.NoBody,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	for k, v := range s.call.header {
 		req.Header[k] = v
 	}
+	return req
+}
+
+// load opens the content of the request. Content-Length is always sent: zot and
+// ECR take no body of unknown size.
+func (s *sending) load(req *http.Request) error {
 	switch {
 	case s.call.manifest != nil:
 		req.ContentLength = int64(len(s.call.manifest))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.call.manifest)), nil }
-	case s.call.body == nil:
-		req.Body = http.NoBody
-		return req, nil
-	default:
+	case s.call.body != nil:
 		req.ContentLength = s.call.body.Size
-		req.GetBody = s.open
+		req.GetBody = func() (io.ReadCloser, error) { return s.open(req.Context()) }
+	default:
+		return nil
 	}
 	body, err := req.GetBody()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Body = body
-	if s.call.body != nil && s.call.body.Size == 0 {
-		return req, s.sendNothing(req)
+	if req.ContentLength == 0 {
+		return s.sendNothing(req)
 	}
-	return req, nil
+	return nil
 }
 
 // sendNothing checks content of no bytes before the request goes out, because

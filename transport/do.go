@@ -8,12 +8,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/netguard"
 	"github.com/crossmount/crossmount/internal/wire"
 )
 
@@ -119,19 +119,16 @@ func (a Answer) unauthorized(err error) Answer {
 func (r *Repository) routed(ctx context.Context, c call, need auth.Need) (Answer, *http.Response) {
 	method, u := c.target(r.host)
 	var sent int64
-	for hops := 1; ; hops++ {
-		a, resp := r.exchange(ctx, c, method, u, need)
-		sent += a.Sent
-		a.Sent, a.Requests = sent, hops
-		if next, ok := r.otherScheme(a, u, c); ok {
-			u = next
-			continue
-		}
-		if resp == nil || !redirected(resp) {
+	requests := 0
+	for hops := 0; ; hops++ {
+		a, resp := r.contact(ctx, c, method, u, need)
+		sent, requests = sent+a.Sent, requests+a.Requests
+		a.Sent, a.Requests = sent, requests
+		if resp == nil || !redirected(a.Status, a.header) {
 			return a, resp
 		}
-		next, err := r.location(a)
-		if err == nil && hops > maxRedirects {
+		next, err := r.redirect(a)
+		if err == nil && hops == maxRedirects {
 			err = fmt.Errorf("%w: more than %d redirects", ErrForeign, maxRedirects)
 		}
 		if err != nil {
@@ -142,37 +139,6 @@ func (r *Repository) routed(ctx context.Context, c call, need auth.Need) (Answer
 	}
 }
 
-// otherScheme returns the https URL when a request by http has just shown that
-// the host speaks https, and settles the scheme once an answer has come.
-func (r *Repository) otherScheme(a Answer, u *url.URL, c call) (*url.URL, bool) {
-	h := r.host
-	if h.scheme.Load() != nil || !h.own(u) {
-		return nil, false
-	}
-	if !speaksTLS(a) {
-		if a.Heard() {
-			h.settle("http")
-		}
-		return nil, false
-	}
-	h.settle("https")
-	_, secure := c.target(h)
-	return secure, true
-}
-
-// speaksTLS says whether the answer to a request by http is that of a server
-// that wants https: Go, nginx and Apache say so in a 400, others break off.
-func speaksTLS(a Answer) bool {
-	if a.Status == http.StatusBadRequest && a.header.Get("Docker-Distribution-Api-Version") == "" {
-		for _, e := range a.Errors {
-			if strings.Contains(e.Message, "HTTPS") {
-				return true
-			}
-		}
-	}
-	return a.Status == 0 && a.Err != nil && strings.Contains(a.Err.Error(), "malformed HTTP response")
-}
-
 // exchange sends one request and reads its answer. The response is returned
 // for its status and header; its body is closed.
 func (r *Repository) exchange(ctx context.Context, c call, method string, u *url.URL, need auth.Need) (Answer, *http.Response) {
@@ -180,24 +146,23 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 	a := r.answer(c)
 	a.url = u
 	s := &sending{call: c}
-	req, err := s.newRequest(ctx, method, u)
-	if err != nil {
-		return a.unsent(s, err), nil
-	}
+	req := s.newRequest(ctx, method, u)
 	req.Header.Set("User-Agent", h.agent)
 	if h.own(u) {
 		if err := h.auth.Authorize(ctx, req, need); err != nil {
-			req.Body.Close()
 			return a.unauthorized(err), nil
 		}
 	}
 	release, err := h.slotsFor(c).take(ctx)
 	if err != nil {
-		req.Body.Close()
 		return a.unsent(s, err), nil
 	}
 	defer release()
+	if err := s.load(req); err != nil {
+		return a.unsent(s, err), nil
+	}
 	began := time.Now()
+	a.Requests = 1
 	resp, err := h.base.RoundTrip(req)
 	if err != nil {
 		a = a.unsent(s, err)
@@ -223,12 +188,18 @@ func (h *Host) slotsFor(c call) slots {
 func (a Answer) unsent(s *sending, err error) Answer {
 	sent, bad := s.result()
 	a.Sent, a.Err = sent, err
-	if bad != nil {
+	switch {
+	case bad != nil:
 		a.Err = bad
+	case errors.Is(err, netguard.ErrForbidden):
+		a.Err = fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	a.Content = errors.Is(a.Err, ErrContent)
 	return a
 }
+
+// errReplySize says that a reply was cut off.
+var errReplySize = errors.New("it is too large")
 
 // read fills in what the response says and closes it. Of a body only a bounded
 // part is read.
@@ -245,7 +216,7 @@ func (a Answer) read(resp *http.Response, c call) Answer {
 		a.Err = fmt.Errorf("read reply: %w", err)
 		return a
 	case int64(len(body)) > limit && c.keep > 0 && resp.StatusCode == http.StatusOK:
-		a.Err = fmt.Errorf("read reply: more than %d bytes", limit)
+		a.Err = fmt.Errorf("read reply: %w: more than %d bytes", errReplySize, limit)
 		return a
 	}
 	a.Status, a.body = resp.StatusCode, body

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
@@ -80,9 +81,26 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.Err != nil {
-		fmt.Fprintf(&b, ": %v", e.Err)
+		fmt.Fprintf(&b, ": %s", plain(e.Err.Error()))
 	}
 	return b.String()
+}
+
+// maxReason bounds how much of the text of another error is repeated, in bytes.
+const maxReason = 1 << 10
+
+// plain returns the text of an error in one line of bounded length: those of
+// net/http may quote a header of any size as it came.
+func plain(text string) string {
+	if len(text) > maxReason {
+		text = text[:maxReason] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(text, ""))
 }
 
 // Unwrap returns why no answer came.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -29,8 +30,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Retry says how patient to be.
 	Retry Retry
-	// Requests bounds the requests in flight, and Uploads those of them that
-	// carry content. The defaults are 8 and 4.
+	// Requests bounds the requests in flight that carry no content of a blob, and
+	// Uploads those that do. The defaults are 8 and 4.
 	Requests, Uploads int
 }
 
@@ -113,7 +114,8 @@ func (h *Host) own(u *url.URL) bool {
 	return u.Scheme == root.Scheme && authority(u) == authority(root)
 }
 
-// authority returns host and port of u, with the default port of its scheme.
+// authority returns host and port of u in a form to compare, with the default
+// port of its scheme.
 func authority(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -122,5 +124,5 @@ func authority(u *url.URL) string {
 			port = "80"
 		}
 	}
-	return u.Hostname() + ":" + port
+	return strings.ToLower(u.Hostname()) + ":" + port
 }

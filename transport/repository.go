@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -80,7 +79,7 @@ func (r *Repository) Start(ctx context.Context, d digest.Digest) (Answer, *Sessi
 // Manifest is a manifest as a registry gave it.
 type Manifest struct {
 	MediaType string
-	Digest    digest.Digest // of Body, computed here
+	Digest    digest.Digest // of Body, by SHA-256, computed here
 	Body      []byte
 }
 
@@ -100,7 +99,7 @@ func (r *Repository) Manifest(ctx context.Context, reference string) (Answer, Ma
 		return a, Manifest{}
 	}
 	m := Manifest{MediaType: a.header.Get("Content-Type"), Digest: digest.FromBytes(a.body), Body: a.body}
-	if want, err := digest.Parse(reference); err == nil && want.Algorithm() == digest.SHA256 && want != m.Digest {
+	if want, err := digest.Parse(reference); err == nil && want != want.Algorithm().FromBytes(a.body) {
 		return a, Manifest{}
 	}
 	return a, m
@@ -143,15 +142,6 @@ func (r *Repository) session(a Answer) *Session {
 		return nil
 	}
 	return &Session{repository: r, url: u}
-}
-
-// location returns where the answer says to go on.
-func (r *Repository) location(a Answer) (*url.URL, error) {
-	u, err := wire.ResolveLocation(a.url, a.header.Get("Location"))
-	if err != nil {
-		return nil, err
-	}
-	return r.host.vet(u)
 }
 
 // acceptManifests names all media types of manifests.

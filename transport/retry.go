@@ -1,10 +1,14 @@
 package transport
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/netguard"
 )
 
 // Retry says how patient a Host is. The zero value means [DefaultRetry].
@@ -61,6 +65,9 @@ const (
 // maxBrief bounds how often a mount is sent.
 const maxBrief = 3
 
+// maxSeconds is what a longer Retry-After counts as: some 30 years.
+const maxSeconds = 1e9
+
 // decide says whether to send a request again after the given attempt (1 is
 // the first), and how long to wait before. It is pure: chance is a number from
 // 0 to 1 that stands for the jitter, now the time for a Retry-After date.
@@ -70,7 +77,7 @@ func (r Retry) decide(p patience, attempt int, a Answer, now time.Time, chance f
 	}
 	again := a.Limited
 	if p == whenUnheard {
-		again = again || !a.Heard() || transient(a.Status)
+		again = again || transient(a.Status) || !a.Heard() && !permanent(a.Err)
 	}
 	if !again {
 		return 0, false
@@ -79,7 +86,7 @@ func (r Retry) decide(p patience, attempt int, a Answer, now time.Time, chance f
 		return after, after <= r.MaxAfter
 	}
 	wait := r.Max
-	if shift := attempt - 1; shift < 30 && r.Base<<shift > 0 && r.Base<<shift < wait {
+	if shift := attempt - 1; r.Base < r.Max>>shift { // so that the doubling cannot overflow
 		wait = r.Base << shift
 	}
 	return time.Duration(chance * float64(wait)), true
@@ -95,17 +102,25 @@ func transient(status int) bool {
 	return false
 }
 
-// retryAfter reads how long the registry asks to wait: the Retry-After header,
-// in seconds or as a date, or what GHCR writes into the body of a 429
+// permanent says whether what kept an answer from coming would do so again: it
+// was refused here, or by a token server that is not merely busy.
+func permanent(err error) bool {
+	if errors.Is(err, ErrForeign) || errors.Is(err, netguard.ErrForbidden) || errors.Is(err, errReplySize) || certificate(err) {
+		return true
+	}
+	var e *auth.Error
+	return errors.As(err, &e) && (e.Op != "token" || e.Status != 0 && !e.Temporary())
+}
+
+// retryAfter reads how long the registry or its token server asks to wait: the
+// Retry-After header, or what GHCR writes into the body of a 429
 // ("retry-after: 10.3ms, allowed: 2000/minute").
 func retryAfter(a Answer, now time.Time) (time.Duration, bool) {
-	if v := a.header.Get("Retry-After"); v != "" {
-		if s, err := strconv.ParseFloat(v, 64); err == nil && s >= 0 && s < 1e9 {
-			return time.Duration(s * float64(time.Second)), true
-		}
-		if t, err := http.ParseTime(v); err == nil {
-			return max(0, t.Sub(now)), true
-		}
+	if d, ok := parseRetryAfter(a.header.Get("Retry-After"), now); ok {
+		return d, true
+	}
+	if e := (*auth.Error)(nil); errors.As(a.Err, &e) {
+		return parseRetryAfter(e.RetryAfter, now)
 	}
 	if !a.Limited {
 		return 0, false
@@ -119,6 +134,18 @@ func retryAfter(a Answer, now time.Time) (time.Duration, bool) {
 		if d, err := time.ParseDuration(strings.TrimSpace(word)); err == nil && d >= 0 {
 			return d, true
 		}
+	}
+	return 0, false
+}
+
+// parseRetryAfter reads a Retry-After header: seconds, also with a fraction, or
+// a date. More than maxSeconds counts as that.
+func parseRetryAfter(v string, now time.Time) (time.Duration, bool) {
+	if s, err := strconv.ParseFloat(v, 64); (err == nil || errors.Is(err, strconv.ErrRange)) && s >= 0 {
+		return time.Duration(min(s, maxSeconds) * float64(time.Second)), true
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(0, t.Sub(now)), true
 	}
 	return 0, false
 }

@@ -40,7 +40,6 @@ func main() {
 type config struct {
 	layout, tarball string
 	insecure        bool
-	plan            bool
 	json            bool
 	verbose         bool
 	from            []string
@@ -85,7 +84,6 @@ func parse(args []string, diag io.Writer) (config, error) {
 	flags.StringVar(&c.layout, "layout", "", "push the OCI layout in this `directory`")
 	flags.StringVar(&c.tarball, "tarball", "", "push the image in this `file`, as docker save writes it")
 	flags.BoolVar(&c.insecure, "insecure", false, "speak plain HTTP to the registries")
-	flags.BoolVar(&c.plan, "plan", false, "print how the push would go, and send nothing")
 	flags.BoolVar(&c.json, "json", false, "print the report as JSON")
 	flags.BoolVar(&c.verbose, "v", false, "log each request and decision")
 	flags.Func("from", "a `repository` worth trying to mount from; may be given more than once", func(s string) error {
@@ -169,13 +167,13 @@ func (c config) pusher(diag io.Writer) (*push.Pusher, error) {
 	return push.New(options...)
 }
 
-// print writes v, a report or a plan, as text or as JSON.
-func (c config) print(out io.Writer, v fmt.Stringer) error {
+// print writes the report as text or as JSON.
+func (c config) print(out io.Writer, r *push.Report) error {
 	if c.json {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(v)
+		return e.Encode(r)
 	}
-	_, err := fmt.Fprint(out, v)
+	_, err := fmt.Fprint(out, r)
 	return err
 }

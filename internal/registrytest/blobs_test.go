@@ -27,13 +27,16 @@ func TestBlobVisibility(t *testing.T) {
 			r := New(test.b)
 			d := r.PutBlob("base", []byte("{}"))
 			p := newPeer(t, r)
+			p.want(test.get, "GET", "/v2/app/blobs/"+d.String(), nil)
+			if _, held := r.Blob("app", d); held {
+				t.Error("a GET linked the blob")
+			}
 			if a := p.want(test.head, "HEAD", "/v2/app/blobs/"+d.String(), nil); a.body != "" {
 				t.Errorf("HEAD has a body: %q", a.body)
 			}
 			if _, held := r.Blob("app", d); held != test.linked {
 				t.Errorf("linked: %v", held)
 			}
-			p.want(test.get, "GET", "/v2/app/blobs/"+d.String(), nil)
 			p.want(test.manifest, "PUT", "/v2/app/manifests/v1", image([]byte("{}")), asManifest)
 		})
 	}

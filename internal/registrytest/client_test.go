@@ -119,30 +119,34 @@ func TestClientCancelInBody(t *testing.T) {
 }
 
 func TestClientCancelInReply(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := New(Behaviour{})
-		d := r.PutBlob("app", make([]byte, 1<<20))
-		ctx, cancel := context.WithCancel(t.Context())
-		req, err := http.NewRequestWithContext(ctx, "GET", "http://registry.test/v2/app/blobs/"+d.String(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := r.Client().RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp.ContentLength != 1<<20 {
-			t.Errorf("ContentLength = %d", resp.ContentLength)
-		}
-		if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
-			t.Fatal(err)
-		}
-		cancel()
-		if _, err := io.Copy(io.Discard, resp.Body); !errors.Is(err, context.Canceled) {
-			t.Errorf("reading on: %v", err)
-		}
-		_ = resp.Body.Close()
-	})
+	for range 50 {
+		synctest.Test(t, cancelInReply)
+	}
+}
+
+func cancelInReply(t *testing.T) {
+	r := New(Behaviour{})
+	d := r.PutBlob("app", make([]byte, 1<<20))
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://registry.test/v2/app/blobs/"+d.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := r.Client().RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.ContentLength != 1<<20 {
+		t.Errorf("ContentLength = %d", resp.ContentLength)
+	}
+	if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, resp.Body); !errors.Is(err, context.Canceled) {
+		t.Errorf("reading on: %v", err)
+	}
+	_ = resp.Body.Close()
 }
 
 // TestClientUnread: a reply whose body is closed unread leaves no goroutine (synctest would say so).

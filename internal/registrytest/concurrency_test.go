@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,8 +118,93 @@ func TestSessionHandover(t *testing.T) {
 		}
 		location := p.begin()
 		for range 200 {
-			location = p.want(202, "PATCH", location, []byte("x")).location()
+			location = unread(t, p, location)
 		}
 		p.want(201, "PUT", withDigest(location, digest.FromString(strings.Repeat("x", 200))), nil)
 	}
+}
+
+// unread sends a PATCH of one byte and uses the headers of the reply alone.
+func unread(t *testing.T, p *peer, location string) string {
+	req, err := http.NewRequest("PATCH", p.base+location, strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", octetStream)
+	resp, err := p.transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return resp.Header.Get("Location")
+}
+
+// brokenBody is a body that waits for its end to be broken off.
+type brokenBody chan error
+
+func (b brokenBody) Read([]byte) (int, error) { return 0, <-b }
+
+// TestWaitForACut: a request that waits for one that then breaks off is no second one at once.
+func TestWaitForACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New(Behaviour{})
+		p := newPeer(t, r)
+		location := p.begin()
+		body := make(brokenBody)
+		req, err := http.NewRequest("PATCH", p.base+location, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", octetStream)
+		req.ContentLength = 10
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if a := p.send(req); a.err == nil {
+				t.Errorf("the PATCH got %d", a.status)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() { p.want(204, "GET", location, nil) })
+		synctest.Wait()
+		body <- io.ErrUnexpectedEOF
+		wg.Wait()
+		noViolations(t, r)
+	})
+}
+
+// TestShortBody: a body that ends before its Content-Length is a cut, and what came stands.
+func TestShortBody(t *testing.T) {
+	r := New(Behaviour{})
+	p := newPeer(t, r)
+	location := p.begin()
+	if w := raw(r, "PATCH", location, []byte("con"), 7, "Content-Type: "+octetStream); w.status != 0 {
+		t.Errorf("status = %d", w.status)
+	}
+	if got := p.want(204, "GET", location, nil).header.Get("Range"); got != "0-2" {
+		t.Errorf("Range = %q", got)
+	}
+}
+
+// TestServeClose: closing ends the contexts of requests and waits for their handlers.
+func TestServeClose(t *testing.T) {
+	var ended atomic.Bool
+	entered := make(chan struct{})
+	host, closeServer, err := Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+		<-time.After(20 * time.Millisecond)
+		ended.Store(true)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{t: t, transport: defaultTransport(t), base: "http://" + host}
+	var wg sync.WaitGroup
+	wg.Go(func() { p.do("GET", "/", nil) })
+	<-entered
+	closeServer()
+	if !ended.Load() {
+		t.Error("the handler still runs")
+	}
+	wg.Wait()
 }

@@ -139,6 +139,11 @@ func TestFaultyReplies(t *testing.T) {
 		if a = p.want(200, "GET", target, nil); a.body != string(content) {
 			t.Error("a third fault came")
 		}
+		r.PutManifest("app", "v1", ociManifest, image(content))
+		r.Inject(Fault{Do: CutReply, Times: 1})
+		if a = p.do("GET", "/v2/app/manifests/v1", nil); a.status != 200 || !errors.Is(a.err, io.ErrUnexpectedEOF) || a.body == "" {
+			t.Errorf("CutReply of a small body: %+v", a)
+		}
 		r.Inject(Fault{Do: Duplicate, Times: 1})
 		p.want(202, "POST", "/v2/app/blobs/uploads/", nil)
 		if got := r.OpenSessions(); got != 2 {

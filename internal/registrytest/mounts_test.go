@@ -77,6 +77,7 @@ func TestMount(t *testing.T) {
 		{"errors though mounted, no from", Behaviour{MountErrorsThoughMounted: true}, noFrom, 202},
 		{"unreferenced", Behaviour{ReferencedOnly: true}, fromBase, 202},
 		{"unreferenced, self", Behaviour{ReferencedOnly: true}, selfHas, 201},
+		{"unreferenced, discovery, held", Behaviour{ReferencedOnly: true, Discovery: DiscoveryOn}, noFromHas, 201},
 		{"unreferenced, discovery", Behaviour{ReferencedOnly: true, Discovery: DiscoveryOn}, noFrom, 202},
 	} {
 		t.Run(test.name, func(t *testing.T) {

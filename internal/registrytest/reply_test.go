@@ -126,4 +126,9 @@ func TestHeadHasNoBody(t *testing.T) {
 		}
 		p.want(200, "GET", "/v2/", nil)
 	}
+	for _, e := range s.Registry.Log() {
+		if e.Method == "HEAD" && e.Replied != 0 {
+			t.Errorf("%s: %d bytes replied", e.URL, e.Replied)
+		}
+	}
 }

@@ -49,7 +49,6 @@ func (c *call) open(mount digest.Digest, from string) *session {
 		mount:   mount,
 		from:    from,
 		content: newContent(c.b.DiscardAbove),
-		faulted: c.entry.Fault != 0,
 	}
 	c.reg.sessions[s.id] = s
 	c.reg.counts.SessionsOpened++

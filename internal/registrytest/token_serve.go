@@ -108,7 +108,8 @@ func (c *tokenCall) get() {
 func (c *tokenCall) post() {
 	form := c.r.PostForm
 	for name, user := range c.b.Users {
-		byToken := form.Get("grant_type") == "refresh_token" && user.IdentityToken != "" && form.Get("refresh_token") == user.IdentityToken
+		byToken := form.Get("grant_type") == "refresh_token" &&
+			user.IdentityToken != "" && form.Get("refresh_token") == user.IdentityToken
 		byPassword := form.Get("grant_type") == "password" && form.Get("username") == name && form.Get("password") == user.Password
 		if byToken || byPassword {
 			c.grant(name, user.Access)

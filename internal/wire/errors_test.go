@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -52,6 +53,11 @@ func TestParseErrorsBounds(t *testing.T) {
 	e := ParseErrors(fmt.Appendf(nil, `{"code":%q,"message":%q,"detail":%q}`, long, long, long))[0]
 	if len(e.Code) != maxCode || len(e.Message) != maxMessage || len(e.Detail) > maxDetail || len(e.Detail) < maxDetail-1 {
 		t.Errorf("lengths %d, %d, %d", len(e.Code), len(e.Message), len(e.Detail))
+	}
+	odd := "x" + long
+	e = ParseErrors(fmt.Appendf(nil, `{"code":"A","message":%q}`, odd))[0]
+	if len(e.Message) != maxMessage-1 || !utf8.ValidString(e.Message) {
+		t.Errorf("message of %d bytes, cut inside a character", len(e.Message))
 	}
 	if got := ParseErrors([]byte(strings.Repeat("x", MaxErrorBody+1)))[0]; len(got.Message) != maxMessage {
 		t.Errorf("message of %d bytes", len(got.Message))

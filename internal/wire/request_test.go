@@ -128,6 +128,7 @@ func TestParseRefuses(t *testing.T) {
 		{"GET", "/", CodeUnsupported, 404},
 		{"GET", "/v1/", CodeUnsupported, 404},
 		{"GET", "/v2x", CodeUnsupported, 404},
+		{"GET", "/v2xa/tags/list", CodeUnsupported, 404},
 		{"GET", "/v2/a", CodeUnsupported, 404},
 		{"GET", "/v2/a/tags", CodeUnsupported, 404},
 		{"HEAD", "/v2/", CodeUnsupported, 405},

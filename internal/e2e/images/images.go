@@ -18,8 +18,11 @@ import (
 )
 
 // LayerSize is about how many bytes a layer has. No layer of Layer is smaller,
-// and none is larger by a KiB or more.
+// and none is larger by 4 KiB or more.
 const LayerSize = 256 << 10
+
+// zeros is how many bytes of a layer's file are not random.
+const zeros = 2048
 
 // A layer is content in memory, as it is sent and unpacked.
 type layer struct {
@@ -54,7 +57,7 @@ func (l *layer) Uncompressed() (io.ReadCloser, error) {
 func Layer(name string) (v1.Layer, error) {
 	content := make([]byte, LayerSize)
 	random := rand.NewChaCha8(sha256.Sum256([]byte(name)))
-	if _, err := random.Read(content[:LayerSize-2048]); err != nil {
+	if _, err := random.Read(content[:LayerSize-zeros]); err != nil {
 		return nil, err
 	}
 	var archive bytes.Buffer
@@ -73,9 +76,9 @@ func Layer(name string) (v1.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What the zeros at the end save is put into the comment of the header, so
-	// that no layer is smaller than LayerSize.
-	z.Comment = string(bytes.Repeat([]byte{'-'}, 1536))
+	// What the zeros at the end save is put into the header, so that no layer is
+	// smaller than LayerSize.
+	z.Extra = make([]byte, zeros)
 	if _, err := z.Write(archive.Bytes()); err != nil {
 		return nil, err
 	}
@@ -125,7 +128,26 @@ func Append(img v1.Image, id string, layers ...v1.Layer) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutate.Config(img, v1.Config{Env: []string{"ID=" + id}})
+	old, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	c := old.DeepCopy()
+	c.Config.Env = []string{"ID=" + id}
+	c.OS, c.Architecture = "linux", "amd64"
+	return mutate.ConfigFile(img, c)
+}
+
+// For returns img with a config that says that it is for an architecture of
+// Linux. Those of Image are for amd64.
+func For(architecture string, img v1.Image) (v1.Image, error) {
+	old, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	c := old.DeepCopy()
+	c.Architecture = architecture
+	return mutate.ConfigFile(img, c)
 }
 
 // Index returns an OCI index of images or indexes. Those with the same place in

@@ -23,7 +23,7 @@ const (
 // Debian is the docker-registry of Debian, which is distribution 2.8, with
 // storage on disk. It runs as a process of its own.
 func Debian(program string) Kind {
-	return Kind{Name: debianName, Mounts: true, Distribution: true, start: func(ctx context.Context) (*started, error) {
+	return Kind{Name: debianName, Mounts: true, Distribution: true, start: func(ctx context.Context, _ string) (*started, error) {
 		dir, err := os.MkdirTemp("", "e2e")
 		if err != nil {
 			return nil, err

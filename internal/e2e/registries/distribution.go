@@ -40,15 +40,30 @@ http:
 
 // Distribution is CNCF distribution, version 3, with storage in memory.
 func Distribution() Kind {
-	return Kind{Name: "distribution", Mounts: true, Distribution: true, start: func(ctx context.Context) (*started, error) {
+	return Kind{Name: "distribution", Mounts: true, Distribution: true, start: func(ctx context.Context, _ string) (*started, error) {
 		return distribution(ctx, inMemory)
 	}}
 }
 
-// DistributionWithTokens is distribution with a token server.
-func DistributionWithTokens(users map[string]User) Kind {
-	return Kind{Name: "distribution+tokens", Mounts: true, Distribution: true, start: func(ctx context.Context) (*started, error) {
-		return withTokens(ctx, users)
+// DistributionWithTokens is distribution with a token server, which has the
+// host and port of the registry, or elsewhere a port of its own.
+func DistributionWithTokens(users map[string]User, elsewhere bool) Kind {
+	return Kind{Name: "distribution+tokens", Mounts: true, Distribution: true, start: func(ctx context.Context, host string) (*started, error) {
+		tokens, err := NewTokenServer(users)
+		if err != nil {
+			return nil, err
+		}
+		tokens.Realm = "http://" + host + tokenPath
+		if elsewhere {
+			if err := tokens.serve(); err != nil {
+				return nil, err
+			}
+		}
+		s, err := withTokens(ctx, tokens)
+		if err != nil {
+			tokens.stop()
+		}
+		return s, err
 	}}
 }
 
@@ -65,34 +80,25 @@ func distribution(ctx context.Context, text string) (*started, error) {
 	return &started{handler: app, stop: func() { _ = app.Shutdown() }}, nil // nothing in memory is lost
 }
 
-// withTokens makes a registry and its token server.
-func withTokens(ctx context.Context, users map[string]User) (*started, error) {
-	tokens, err := StartTokenServer(users)
-	if err != nil {
-		return nil, err
-	}
+// withTokens makes a registry that sends its clients to a token server, which
+// ends with it.
+func withTokens(ctx context.Context, tokens *TokenServer) (*started, error) {
 	dir, err := os.MkdirTemp("", "e2e")
 	if err != nil {
-		tokens.Close()
 		return nil, err
 	}
-	stop := func() {
-		tokens.Close()
-		_ = os.RemoveAll(dir) // the system clears it otherwise
-	}
+	defer func() { _ = os.RemoveAll(dir) }() // the registry has read it; the system clears it otherwise
 	keys := filepath.Join(dir, "jwks.json")
 	if err := os.WriteFile(keys, tokens.Keys(), 0o600); err != nil {
-		stop()
 		return nil, err
 	}
 	auth := fmt.Sprintf("auth:\n  token:\n    realm: %s\n    service: %s\n    issuer: %s\n    jwks: %s\n",
 		tokens.Realm, service, issuer, keys)
 	s, err := distribution(ctx, inMemory+auth)
 	if err != nil {
-		stop()
 		return nil, err
 	}
 	shut := s.stop
-	s.tokens, s.stop = tokens, func() { shut(); stop() }
+	s.tokens, s.stop = tokens, func() { shut(); tokens.stop() }
 	return s, nil
 }

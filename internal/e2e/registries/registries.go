@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"os/exec"
+	"sync/atomic"
 
 	"cuelabs.dev/go/oci/ociregistry/ocimem"
 	"cuelabs.dev/go/oci/ociregistry/ociserver"
@@ -27,12 +28,11 @@ type Kind struct {
 	Name string
 	// Mounts says that blobs can be mounted from a named repository.
 	Mounts bool
-	// Shares says that a repository seems to hold all blobs of the registry.
-	Shares bool
 	// Distribution says that it is CNCF distribution, for which the bounds are.
 	Distribution bool
 
-	start func(context.Context) (*started, error)
+	// start makes the registry that will answer at host.
+	start func(ctx context.Context, host string) (*started, error)
 }
 
 // started is a registry that runs.
@@ -57,7 +57,7 @@ type Server struct {
 // All returns the kinds that can be started here, and the names of those that
 // cannot, because their program is not installed.
 func All() (kinds []Kind, leftOut []string) {
-	kinds = []Kind{Distribution(), DistributionWithTokens(Everybody()), OLAReg(), Cue(), GGCR()}
+	kinds = []Kind{Distribution(), DistributionWithTokens(Everybody(), false), OLAReg(), Cue(), GGCR()}
 	program, err := exec.LookPath(debianProgram)
 	if err != nil {
 		return kinds, []string{debianName}
@@ -68,19 +68,44 @@ func All() (kinds []Kind, leftOut []string) {
 // Start starts a registry that is empty. It runs until Close is called or ctx
 // ends.
 func (k Kind) Start(ctx context.Context) (*Server, error) {
-	r, err := k.start(ctx)
+	door := new(door)
+	host, unserve, err := registrytest.Serve(door)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", k.Name, err)
 	}
-	s := &Server{Log: new(traffic.Log), Tokens: r.tokens}
-	host, unserve, err := registrytest.Serve(s.Log.Handler(r.handler))
+	r, err := k.start(ctx, host)
 	if err != nil {
-		r.stop()
+		unserve()
 		return nil, fmt.Errorf("start %s: %w", k.Name, err)
 	}
-	s.Host = host
-	s.stop = func() { unserve(); r.stop() }
+	s := &Server{Host: host, Log: new(traffic.Log), Tokens: r.tokens, stop: func() { unserve(); r.stop() }}
+	door.open(r.tokens, s.Log.Handler(r.handler))
 	return s, nil
+}
+
+// A door is where a registry will answer whose host has to be known before the
+// registry is made.
+type door struct{ handler atomic.Pointer[http.Handler] }
+
+// open lets requests in: to tokens, if they are served here, and to h.
+func (d *door) open(tokens *TokenServer, h http.Handler) {
+	if tokens != nil {
+		mux := http.NewServeMux()
+		mux.Handle(tokenPath, tokens.Log.Handler(tokens))
+		mux.Handle("/v2/", h)
+		h = mux
+	}
+	d.handler.Store(&h)
+}
+
+// ServeHTTP answers by the handler that was let in.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := d.handler.Load()
+	if h == nil {
+		http.Error(w, "not open yet", http.StatusServiceUnavailable)
+		return
+	}
+	(*h).ServeHTTP(w, r)
 }
 
 // Close ends the registry, and waits for it.
@@ -110,8 +135,8 @@ type keychain struct{ authn.Authenticator }
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.Authenticator, nil }
 
 // handler makes a start function of a handler that needs no end.
-func handler(h func() http.Handler) func(context.Context) (*started, error) {
-	return func(context.Context) (*started, error) {
+func handler(h func() http.Handler) func(context.Context, string) (*started, error) {
+	return func(context.Context, string) (*started, error) {
 		return &started{handler: h(), stop: func() {}}, nil
 	}
 }
@@ -126,14 +151,14 @@ func Cue() Kind {
 // GGCR is the registry in memory of go-containerregistry. It mounts nothing, and
 // has one set of blobs for all repositories.
 func GGCR() Kind {
-	return Kind{Name: "ggcr", Shares: true, start: handler(func() http.Handler {
+	return Kind{Name: "ggcr", start: handler(func() http.Handler {
 		return registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	})}
 }
 
 // OLAReg is olareg with storage in memory.
 func OLAReg() Kind {
-	return Kind{Name: "olareg", Mounts: true, start: func(context.Context) (*started, error) {
+	return Kind{Name: "olareg", Mounts: true, start: func(context.Context, string) (*started, error) {
 		yes := true
 		s := olareg.New(config.Config{
 			Storage: config.ConfigStorage{StoreType: config.StoreMem},

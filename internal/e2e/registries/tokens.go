@@ -25,10 +25,11 @@ const Password = "secret"
 const Admin = "admin"
 
 const (
-	service  = "e2e"
-	issuer   = "e2e tokens"
-	keyID    = "e2e"
-	lifetime = 5 * time.Minute
+	service   = "e2e"
+	tokenPath = "/token"
+	issuer    = "e2e tokens"
+	keyID     = "e2e"
+	lifetime  = 5 * time.Minute
 )
 
 // User is what somebody may do.
@@ -55,7 +56,7 @@ type TokenServer struct {
 	users  map[string]User
 	key    *ecdsa.PrivateKey
 	signer jose.Signer
-	close  func()
+	stop   func() // of what serve began
 }
 
 // access is an entry of the claim of the same name.
@@ -65,8 +66,8 @@ type access struct {
 	Actions []string `json:"actions"`
 }
 
-// StartTokenServer serves tokens for users by name until Close is called.
-func StartTokenServer(users map[string]User) (*TokenServer, error) {
+// NewTokenServer returns a server of tokens for users by name.
+func NewTokenServer(users map[string]User) (*TokenServer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -75,17 +76,20 @@ func StartTokenServer(users map[string]User) (*TokenServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &TokenServer{Log: new(traffic.Log), users: users, key: key, signer: signer}
-	host, unserve, err := registrytest.Serve(s.Log.Handler(s))
-	if err != nil {
-		return nil, err
-	}
-	s.Realm, s.close = "http://"+host+"/token", unserve
-	return s, nil
+	return &TokenServer{Log: new(traffic.Log), users: users, key: key, signer: signer, stop: func() {}}, nil
 }
 
-// Close ends the server.
-func (s *TokenServer) Close() { s.close() }
+// serve gives the server a port of its own.
+func (s *TokenServer) serve() error {
+	mux := http.NewServeMux()
+	mux.Handle(tokenPath, s.Log.Handler(s))
+	host, unserve, err := registrytest.Serve(mux)
+	if err != nil {
+		return err
+	}
+	s.Realm, s.stop = "http://"+host+tokenPath, unserve
+	return nil
+}
 
 // Keys returns the key that tokens are verified with, as a JSON Web Key Set.
 func (s *TokenServer) Keys() []byte {

@@ -117,7 +117,11 @@ func (s *Stage) platform(architecture string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return images.Image(architecture, append(append([]v1.Layer(nil), s.base[:5]...), own...)...)
+	img, err := images.Image(architecture, append(append([]v1.Layer(nil), s.base[:5]...), own...)...)
+	if err != nil {
+		return nil, err
+	}
+	return images.For(architecture, img)
 }
 
 // platforms returns an index of an image for each architecture.

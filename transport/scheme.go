@@ -1,0 +1,86 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/crossmount/crossmount/auth"
+)
+
+// contact makes a request to u. As long as it is not known which scheme the
+// host speaks, a request that was not understood by http is made by https too:
+// without a credential, like the first, since the host has not asked for one.
+func (r *Repository) contact(ctx context.Context, c call, method string, u *url.URL, need auth.Need) (Answer, *http.Response) {
+	h := r.host
+	a, resp := r.exchange(ctx, c, method, u, need)
+	if u.Scheme != "http" || c.url != nil || authority(u) != authority(&url.URL{Scheme: "http", Host: h.Name()}) {
+		return a, resp
+	}
+	if !h.speaks("https") {
+		if !h.speaks("http") && !mayWantTLS(a) && a.Heard() {
+			h.settle(h.shown(a))
+		}
+		if h.speaks("http") || !mayWantTLS(a) || ctx.Err() != nil {
+			return a, resp
+		}
+	}
+	secure := *u
+	secure.Scheme = "https"
+	b, answer := r.exchange(ctx, c, method, &secure, need)
+	b.Requests += a.Requests
+	if b.Heard() || certificate(b.Err) {
+		h.settle("https")
+	}
+	if h.speaks("https") {
+		return b, answer
+	}
+	if a.Heard() && errors.Is(b.Err, http.ErrSchemeMismatch) {
+		h.settle("http")
+	}
+	a.Requests = b.Requests
+	return a, resp
+}
+
+// speaks says whether the host is known to speak the scheme.
+func (h *Host) speaks(scheme string) bool {
+	s := h.scheme.Load()
+	return s != nil && *s == scheme
+}
+
+// shown returns the scheme that an answer by http shows the host to speak:
+// https if it leads there on the same host, else http.
+func (h *Host) shown(a Answer) string {
+	if !redirected(a.Status, a.header) {
+		return "http"
+	}
+	to, err := a.url.Parse(a.header.Get("Location"))
+	if err == nil && to.Scheme == "https" && authority(to) == authority(&url.URL{Scheme: "https", Host: h.Name()}) {
+		return "https"
+	}
+	return "http"
+}
+
+// mayWantTLS says whether the answer to a request by http may be that of a
+// server that wants https. Go, nginx and Apache answer 400, which a registry of
+// the distribution kind does not do without its header; others send a TLS alert,
+// or break off.
+func mayWantTLS(a Answer) bool {
+	if a.Heard() {
+		return a.Status == http.StatusBadRequest && a.header.Get("Docker-Distribution-Api-Version") == ""
+	}
+	return errors.Is(a.Err, io.EOF) || errors.Is(a.Err, syscall.ECONNRESET) ||
+		a.Err != nil && strings.Contains(a.Err.Error(), "malformed HTTP response")
+}
+
+// certificate says whether err is about the certificate of a host, which then
+// speaks https.
+func certificate(err error) bool {
+	var e *tls.CertificateVerificationError
+	return errors.As(err, &e)
+}
