@@ -109,7 +109,7 @@ func TestAskEnds(t *testing.T) {
 	const most = 4
 	r := rand.New(rand.NewPCG(13, 14))
 	numbers := [most + 1]int{}
-	for n := range 1500 {
+	for n := range 500 {
 		blobs, e := randomPush(r, []Standing{Unlooked, TagAbsent, TagOther, RepoAbsent, RepoExists}[n%5])
 		policy := Policy{NoDiscovery: r.IntN(4) == 0, NoMounts: r.IntN(6) == 0}
 		seen := map[string]bool{}

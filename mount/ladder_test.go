@@ -263,7 +263,7 @@ func randomTrial(r *rand.Rand, n int) trial {
 func TestLadderBruteForce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	cases, ladders, begun := 0, 0, 0
-	for n, count := range []int{1500, 1500, 500, 60} {
+	for n, count := range []int{1500, 1500, 400, 40} {
 		for range count {
 			c := randomTrial(r, n)
 			l := c.ladder()

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content/memory"
-	orasremote "oras.land/oras-go/v2/registry/remote"
-	orasauth "oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/crossmount/crossmount/internal/e2e/clients"
 )
 
 // pullBack pulls ref with ggcr and with oras, all content of it, and checks that
@@ -76,21 +76,10 @@ func readLayers(img v1.Image) error {
 }
 
 func pullWithORAS(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain) error {
-	repo, err := orasremote.NewRepository(ref.Context().Name())
+	repo, err := clients.ORASRepository(ctx, ref.Context(), keychain)
 	if err != nil {
 		return err
 	}
-	auth, err := authn.Resolve(ctx, keychain, ref.Context())
-	if err != nil {
-		return err
-	}
-	c, err := authn.Authorization(ctx, auth)
-	if err != nil {
-		return err
-	}
-	repo.PlainHTTP = true
-	repo.Client = &orasauth.Client{Credential: orasauth.StaticCredential(ref.Context().RegistryStr(),
-		orasauth.Credential{Username: c.Username, Password: c.Password})}
 	got, err := oras.Copy(ctx, repo, ref.Identifier(), memory.New(), "copy", oras.DefaultCopyOptions)
 	if err != nil {
 		return err

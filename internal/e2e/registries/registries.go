@@ -167,3 +167,8 @@ func OLAReg() Kind {
 		return &started{handler: s, stop: func() { _ = s.Close() }}, nil // it has nothing to lose
 	}}
 }
+
+// Test is the test registry of this project, with the manners of b.
+func Test(name string, b registrytest.Behaviour) Kind {
+	return Kind{Name: name, Mounts: true, start: handler(func() http.Handler { return registrytest.New(b) })}
+}

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"slices"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/crossmount/crossmount/internal/e2e/images"
@@ -91,7 +90,7 @@ func onPushedBase(s *Stage) (push.Image, []string, error) {
 // share, and 4 of its own.
 func indexes() []Scenario {
 	return []Scenario{
-		{Name: "index", Requests: 35, Layers: 13, prepare: func(s *Stage) (push.Image, []string, error) {
+		{Name: "index", Requests: 38, Layers: 13, prepare: func(s *Stage) (push.Image, []string, error) {
 			return one(s.platforms("amd64", "arm64"))
 		}},
 		{Name: "index again", Requests: 2, prepare: func(s *Stage) (push.Image, []string, error) {
@@ -111,7 +110,7 @@ func indexes() []Scenario {
 			}
 			return one(s.platforms("amd64", "arm64", "riscv64"))
 		}},
-		{Name: "nested index", Requests: 47, Layers: 17, prepare: func(s *Stage) (push.Image, []string, error) {
+		{Name: "nested index", Requests: 50, Layers: 17, prepare: func(s *Stage) (push.Image, []string, error) {
 			inner, err := s.platforms("amd64", "arm64")
 			if err != nil {
 				return nil, nil, err
@@ -142,14 +141,14 @@ func refs() []Scenario {
 // odd returns those of images that are not as most.
 func odd() []Scenario {
 	return []Scenario{
-		{Name: "zero-byte layer", NoArchive: true, Requests: 13, Layers: 3, prepare: func(s *Stage) (push.Image, []string, error) {
+		{Name: "zero-byte layer", NoArchive: true, Requests: 16, Layers: 3, prepare: func(s *Stage) (push.Image, []string, error) {
 			empty, err := images.EmptyLayer()
 			if err != nil {
 				return nil, nil, err
 			}
 			return one(images.Image("zero", s.app[0], empty, s.app[1], s.app[2]))
 		}},
-		{Name: "duplicate layers", Requests: 11, Layers: 3, prepare: func(s *Stage) (push.Image, []string, error) {
+		{Name: "duplicate layers", Requests: 14, Layers: 3, prepare: func(s *Stage) (push.Image, []string, error) {
 			return one(images.Image("twice", s.app[0], s.app[1], s.app[0], s.app[2], s.app[0]))
 		}},
 		{Name: "force upload", Requests: 22, Layers: 9, Options: []push.Option{push.WithForceUpload()},
@@ -174,14 +173,4 @@ func (s *Stage) after(seed string, before, now func() (v1.Image, error)) (push.I
 		return nil, nil, err
 	}
 	return one(now())
-}
-
-// Repositories returns the names of the repositories of refs, once each.
-func Repositories(refs []name.Reference) (names []string) {
-	for _, r := range refs {
-		if n := r.Context().RepositoryStr(); !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return names
 }
