@@ -115,7 +115,7 @@ func TestBadInput(t *testing.T) {
 		{"nil ref", img, []name.Reference{tag, nil}, push.ErrReference},
 		{"zero tag", img, []name.Reference{name.Tag{}}, push.ErrReference},
 		{"other digest", img, []name.Reference{other}, push.ErrReference},
-		{"streaming layer", streaming, []name.Reference{tag}, stream.ErrNotComputed},
+		{"streaming layers in an index", mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: streaming}), []name.Reference{tag}, stream.ErrNotComputed},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -216,3 +216,23 @@ func TestOptions(t *testing.T) {
 }
 
 func emptyRepository() name.Repository { return name.Repository{} }
+
+// TestStreaming pushes an image with a layer that can be read once, to two
+// repositories.
+func TestStreaming(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{})
+	img, err := mutate.AppendLayers(empty.Image, layer("base", 1<<10), stream.NewLayer(io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := push.Push(context.Background(), img, ref(t, srv.Host, "app:v1"), ref(t, srv.Host, "copy:v1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(srv.Registry.Complete("app", "v1"), srv.Registry.Complete("copy", "v1")); err != nil {
+		t.Error(err)
+	}
+	if n := srv.Registry.Count().BytesTwice; n != 0 || report.Sent == 0 {
+		t.Errorf("%d bytes sent twice, %d sent", n, report.Sent)
+	}
+}

@@ -54,9 +54,21 @@ func Push(ctx context.Context, image Image, refs ...name.Reference) (*Report, er
 // otherwise it joins an [*Error] for each that does not, in their order. Bad
 // input, such as a nil image or no references, is an error before anything is
 // sent.
+//
+// Streaming layers, whose digests are not known before they have been read, are
+// read into temporary files first, in the folder that os.TempDir names.
 func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) (*Report, error) {
 	report := &Report{Refs: make([]RefReport, len(refs))}
 	inv, groups, err := p.prepare(image, refs)
+	if errors.Is(err, inventory.ErrStreaming) && len(refs) > 0 {
+		var remove func()
+		inv, remove, err = inventory.Spool(ctx, image)
+		defer remove()
+		if err != nil {
+			return report, inventoryError(err)
+		}
+		groups, err = groupRefs(refs, inv.Root().Digest)
+	}
 	if err != nil {
 		return report, err
 	}

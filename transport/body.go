@@ -49,10 +49,10 @@ type checkedBody struct {
 	wrong   error // why the content is of no use
 	atEnd   bool
 
-	// mu guards the fields below it. It is never held while src is read: when
-	// the request has ended, net/http closes the body while a goroutine of its
-	// own may still wait for more of it.
+	// mu guards the fields below it. It is never held while src is read, so that
+	// a body can be closed whose source keeps one waiting.
 	mu     sync.Mutex
+	stop   func() bool // forgets the context
 	sent   int64
 	err    error // wrong, once a Read has met it
 	closed bool
@@ -60,7 +60,8 @@ type checkedBody struct {
 
 // newCheckedBody opens content whose digest should be want and fills the buffer,
 // so that what is wrong at the start is found before anything is sent. The end
-// of ctx closes content that keeps one waiting meanwhile.
+// of ctx closes it: net/http, when a request is cancelled, waits for its reader
+// first.
 func newCheckedBody(ctx context.Context, b Body, want digest.Digest) (*checkedBody, error) {
 	if err := want.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: digest %q: %w", ErrContent, want, err)
@@ -70,7 +71,9 @@ func newCheckedBody(ctx context.Context, b Body, want digest.Digest) (*checkedBo
 		return nil, fmt.Errorf("%w: open: %w", ErrContent, err)
 	}
 	c := &checkedBody{want: want, size: b.Size, src: src, hash: want.Algorithm().Hash(), buf: make([]byte, readBuffer)}
-	defer context.AfterFunc(ctx, func() { c.Close() })()
+	c.mu.Lock()
+	c.stop = context.AfterFunc(ctx, func() { c.Close() })
+	c.mu.Unlock()
 	c.fill(len(c.buf))
 	if c.wrong == nil {
 		return c, nil
@@ -164,10 +167,12 @@ func (c *checkedBody) Close() error {
 	c.mu.Lock()
 	was := c.closed
 	c.closed = true
+	stop := c.stop
 	c.mu.Unlock()
 	if was {
 		return nil
 	}
+	stop()
 	return c.src.Close()
 }
 

@@ -23,6 +23,8 @@ import (
 const (
 	publicHost = "registry.test" // a name that is only spoken to by https
 	manifestV1 = "application/vnd.oci.image.manifest.v1+json"
+	indexV1    = "application/vnd.oci.image.index.v1+json"
+	emptyIndex = `{"schemaVersion":2,"mediaType":"` + indexV1 + `","manifests":[]}` // needs no blobs
 )
 
 // impatient sends each request once.
@@ -113,7 +115,8 @@ func (s *site) seen() []hit {
 	return slices.Clone(s.hits)
 }
 
-// newSite serves answer until the test ends. It reads each body first.
+// newSite serves answer until the test ends. It reads each body first, and
+// gives it to answer all the same.
 func newSite(t testing.TB, answer http.HandlerFunc) *site {
 	t.Helper()
 	s := &site{}
@@ -146,6 +149,7 @@ func (s *site) noting(answer http.HandlerFunc) http.Handler {
 		s.mu.Lock()
 		s.hits = append(s.hits, hit{r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), string(body)})
 		s.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		answer(w, r)
 	})
 }

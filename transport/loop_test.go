@@ -39,7 +39,7 @@ func calls() map[string]struct {
 		}},
 		"head manifest": {whenUnheard, func(ctx context.Context, r *Repository) Answer { return r.HasManifest(ctx, "v1") }},
 		"put manifest": {whenUnheard, func(ctx context.Context, r *Repository) Answer {
-			return r.PutManifest(ctx, "v1", manifestV1, []byte("{}"))
+			return r.PutManifest(ctx, "v1", indexV1, []byte(emptyIndex))
 		}},
 		"tags": {whenUnheard, func(ctx context.Context, r *Repository) Answer { return r.Tags(ctx, 1) }},
 	}

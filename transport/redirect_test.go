@@ -46,7 +46,7 @@ func TestRedirectKeepsTheRequest(t *testing.T) {
 				s.url.Host = front.host // the session, too, by way of the redirect
 				a = send(t.Context(), s, form, d, body)
 				wantStatus(t, form, a, 201)
-				if want := map[string]int64{"put": 2, "stream": 2}[form] * body.Size; a.Sent > want || a.Sent < body.Size {
+				if a.Sent != 2*body.Size { // the front reads it all before it answers
 					t.Errorf("%s: %d bytes sent", form, a.Sent)
 				}
 				if _, stands := server.Registry.Blob("app", d); !stands {
@@ -54,8 +54,8 @@ func TestRedirectKeepsTheRequest(t *testing.T) {
 				}
 				server.Registry.DeleteBlob("app", d)
 			}
-			wantStatus(t, "put manifest", r.PutManifest(t.Context(), "v2", manifestV1, []byte(`{"a":1}`)), 201)
-			if got, _, _ := server.Registry.Manifest("app", "v2"); string(got) != `{"a":1}` {
+			wantStatus(t, "put manifest", r.PutManifest(t.Context(), "v2", indexV1, []byte(emptyIndex)), 201)
+			if got, _, _ := server.Registry.Manifest("app", "v2"); string(got) != emptyIndex {
 				t.Errorf("the manifest is %q", got)
 			}
 		})

@@ -20,6 +20,10 @@ type Retry struct {
 	Base time.Duration
 	// Max bounds a wait that the registry did not ask for. The default is 10 s.
 	Max time.Duration
+	// Budget is how many repeats all requests of one push may make together,
+	// those after a rate limit that said how long to wait not counted. The
+	// default is 60.
+	Budget int
 	// MaxAfter bounds a wait that the registry asked for with Retry-After; a
 	// longer one ends the request as rate limited. The default is 2 minutes.
 	MaxAfter time.Duration
@@ -27,7 +31,7 @@ type Retry struct {
 
 // DefaultRetry returns the patience that the zero Retry stands for.
 func DefaultRetry() Retry {
-	return Retry{Attempts: 5, Base: 200 * time.Millisecond, Max: 10 * time.Second, MaxAfter: 2 * time.Minute}
+	return Retry{Attempts: 5, Base: 200 * time.Millisecond, Max: 10 * time.Second, Budget: 60, MaxAfter: 2 * time.Minute}
 }
 
 func (r Retry) withDefaults() Retry {
@@ -40,6 +44,9 @@ func (r Retry) withDefaults() Retry {
 	}
 	if r.Max <= 0 {
 		r.Max = d.Max
+	}
+	if r.Budget <= 0 {
+		r.Budget = d.Budget
 	}
 	if r.MaxAfter <= 0 {
 		r.MaxAfter = d.MaxAfter

@@ -40,7 +40,8 @@ func (r *Repository) contact(ctx context.Context, c call, method string, u *url.
 	if h.speaks("https") {
 		return b, answer
 	}
-	if a.Heard() && errors.Is(b.Err, http.ErrSchemeMismatch) {
+	var notTLS tls.RecordHeaderError
+	if a.Heard() && errors.As(b.Err, &notTLS) {
 		h.settle("http")
 	}
 	a.Requests = b.Requests
