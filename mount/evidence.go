@@ -67,8 +67,10 @@ type Fact struct {
 	// Trait of the host, seen to be so or not.
 	Trait Trait
 	Value bool
-	// Limit is a body size in bytes that the host refused with 413.
+	// Limit is a body size in bytes that the host refused with 413: a PUT, or a
+	// PATCH as well.
 	Limit int64
+	Patch bool
 	// Standing of the target repository.
 	Standing Standing
 	// DigestAsked says that the target was asked for the digest of the image,
@@ -134,7 +136,7 @@ func (e Evidence) With(facts ...Fact) Evidence {
 		case f.Trait != 0:
 			e.traits = e.traits.See(f.Trait, f.Value)
 		case f.Limit > 0:
-			e.traits = e.traits.SeeLimit(f.Limit)
+			e.traits = e.traits.SeeLimit(f.Limit, f.Patch)
 		case f.Standing != Unlooked:
 			e.standing = f.Standing
 		case f.DigestAsked:

@@ -20,6 +20,9 @@ func Learn(b Blob, e Evidence, outcomes []Outcome) []Fact {
 // learnLast returns what the last outcome says of blobs and host.
 func learnLast(b Blob, e Evidence, last Outcome, before []Outcome) []Fact {
 	v := Judge(b.Digest, last)
+	if v == Unsure && last.Try.Resume && last.Sent == 0 && last.Status >= 400 && last.Status < 500 {
+		return []Fact{see(Resumes, false)} // the session is gone
+	}
 	if v == Unsure || v == Limited || v == Failed {
 		return nil
 	}
@@ -123,12 +126,18 @@ func learnAny(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 
 func learnUpload(b Blob, o Outcome, v Verdict) []Fact {
 	switch {
+	case v == Hit && o.Try.Resume && o.Sent < b.Size:
+		return []Fact{InTarget(b.Digest, Placed), see(Resumes, true)}
 	case v == Hit:
 		return []Fact{InTarget(b.Digest, Placed)}
-	case o.Status == 413 && o.Try.Form == Put:
+	case o.Status != 413:
+		return nil
+	case o.Try.Form == Put:
 		return []Fact{{Limit: b.Size}}
+	case o.Try.Form == Stream:
+		return []Fact{{Limit: b.Size, Patch: true}}
 	}
-	return nil
+	return []Fact{{Limit: o.Try.Chunk, Patch: true}}
 }
 
 // opened adds to facts that a miss has opened a session.

@@ -111,8 +111,8 @@ func dispositionOf(d digest.Digest, k Kind, outcomes []Outcome) Disposition {
 
 // forced returns the try that the last outcome demands whatever it costs: the
 // same again after a rate limit, a Check after an answer that may hide a
-// success, the other form after a body that was too large, and only uploads
-// once the first upload has begun.
+// success, the rest of an upload that was cut, another form after a body that was
+// too large, and only uploads once the first upload has begun.
 func (s Step) forced(outcomes []Outcome) (Try, bool) {
 	if len(outcomes) == 0 {
 		if s.policy.Strict && s.checks(nil) {
@@ -121,50 +121,19 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 		return Try{}, false
 	}
 	last := outcomes[len(outcomes)-1]
-	switch v := Judge(s.Blob.Digest, last); {
-	case s.again(outcomes):
+	if s.again(outcomes) {
 		return last.Try, true
+	}
+	if try, ok := s.resume(outcomes); ok {
+		return try, true
+	}
+	switch v := Judge(s.Blob.Digest, last); {
 	case v == Unsure && last.Try.Kind != Check && s.checks(outcomes):
 		return Try{Kind: Check}, true
 	case uploads(outcomes) > 0:
-		return Try{Kind: Upload, Form: s.form(outcomes)}, true
+		return s.send(outcomes), true
 	}
 	return Try{}, false
-}
-
-// maxRefusals bounds how often an upload may be refused in one way, and how
-// often a Check or an upload that met a rate limit is made again.
-const maxRefusals = 2
-
-// exhausted says whether nothing is left to try: the upload was begun as often
-// as the policy allows, was refused again in the same way, or cannot be made.
-// An upload whose end is not known gets a last Check before.
-func (s Step) exhausted(outcomes []Outcome) bool {
-	last := outcomes[len(outcomes)-1]
-	if s.Blob.Sealed && last.Try.Kind == Upload {
-		return true
-	}
-	if last.Try.Kind == Upload && s.limits(outcomes) > maxRefusals {
-		return true
-	}
-	begun, refused, tooLarge := 0, 0, false
-	for _, o := range outcomes {
-		switch {
-		case o.Try.Kind != Upload || Judge(s.Blob.Digest, o) == Limited:
-		case o.Status == 413:
-			tooLarge = tooLarge || o.Try.Form == Stream
-		default:
-			begun++
-			if o.Status == 400 && !o.Corrupt {
-				refused++
-			}
-		}
-	}
-	if tooLarge {
-		return true
-	}
-	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
-	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure && !s.again(outcomes)
 }
 
 // again says whether a rate limit demands the last try once more. A mount has
@@ -196,30 +165,6 @@ func (s Step) checks(outcomes []Outcome) bool {
 		}
 	}
 	return !s.policy.Force && s.odds.heads
-}
-
-func uploads(outcomes []Outcome) int {
-	n := 0
-	for _, o := range outcomes {
-		if o.Try.Kind == Upload {
-			n++
-		}
-	}
-	return n
-}
-
-// form chooses how the bytes go out: in one PUT, or streamed where the host
-// refused a PUT of this size, now or earlier.
-func (s Step) form(outcomes []Outcome) Form {
-	if limit := s.traits.PutLimit(); limit > 0 && s.Blob.Size >= limit {
-		return Stream
-	}
-	for _, o := range outcomes {
-		if o.Try.Kind == Upload && o.Status == 413 {
-			return Stream
-		}
-	}
-	return Put
 }
 
 // Ladder returns the tries that the step makes when every one misses.
@@ -269,7 +214,7 @@ func (s Step) try(k Kind, l *ladder, r rung) Try {
 	case Mount:
 		return Try{Kind: Mount, From: l.names[r.sources]}
 	case Upload:
-		return Try{Kind: Upload, Form: s.form(nil)}
+		return s.send(nil)
 	}
 	return Try{Kind: k}
 }

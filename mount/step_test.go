@@ -31,7 +31,7 @@ func (w walk) step() Step {
 	b := w.blob
 	b.Digest = dig(1)
 	if b.Size == 0 {
-		b.Size = 100 << 20
+		b.Size = 50 << 20
 	}
 	return NewPlan([]Blob{b}, NewEvidence("team/app", Traits{}, w.facts...), w.policy).Steps[0]
 }
@@ -150,8 +150,28 @@ func TestStepUploads(t *testing.T) {
 	runWalks(t, []walk{
 		{name: "too large for a PUT", blob: small, facts: absent,
 			moves: []move{{"upload", got(413)}, {"upload in a stream", got(201)}}, end: Uploaded},
-		{name: "too large twice", blob: small, facts: absent,
+		{name: "too large in any form", blob: small, facts: absent,
 			moves: []move{{"upload", got(413)}, {"upload in a stream", got(413)}}, end: Unsettled},
+		{name: "too large but in chunks", facts: append(absent, see(TakesAny, false)),
+			moves: []move{{"upload", got(413)}, {"upload in a stream", got(413)}, {"upload in chunks", got(413)}, {"upload in chunks", got(201)}}, end: Uploaded},
+		{name: "known to be too large in any form", facts: append(absent, see(TakesAny, false), Fact{Limit: 100}, Fact{Limit: 1 << 20, Patch: true}),
+			moves: []move{{"upload in chunks", got(201)}}, end: Uploaded},
+		{name: "a stream is refused", blob: small, facts: append(absent, Fact{Limit: 100}),
+			moves: []move{{"upload in a stream", got(405)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "cut, and resumed", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", got(201)}}, end: Uploaded},
+		{name: "cut often, and resumed", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", got(201)}}, end: Uploaded},
+		{name: "cut, and stuck", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", cut(0)}, {"upload the rest", cut(0)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "cut, and the session is gone", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", got(404)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "cut, and the host does not resume", blob: small, facts: append(absent, see(Resumes, false)),
+			moves: []move{{"upload", cut(9)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "all sent, answer lost", blob: small, facts: absent,
+			moves: []move{{"upload", whole()}, {"check", got(200)}}, end: Uploaded},
+		{name: "all sent, answer lost, not there", blob: small, facts: absent,
+			moves: []move{{"upload", whole()}, {"check", got(404)}, {"upload the rest", got(201)}}, end: Uploaded},
 		{name: "known to be too large", blob: small, facts: append(absent, Fact{Limit: 100}),
 			moves: []move{{"upload in a stream", got(201)}}, end: Uploaded},
 		{name: "below the limit", blob: small, facts: append(absent, Fact{Limit: 101}),
@@ -213,7 +233,7 @@ func TestStepHosts(t *testing.T) {
 			{"mount from team/base", got(500)}, {"mount-self", session()}, {"mount-any", got(500)}, {"upload", got(201)},
 		}, end: Uploaded},
 		{name: "a host that refused discovery", facts: []Fact{see(TakesAny, false), InTarget(dig(1), Absent)}, blob: Blob{Size: 20 << 30},
-			moves: []move{{"upload", got(201)}}, end: Uploaded},
+			moves: []move{{"upload in a stream", got(201)}}, end: Uploaded},
 		{name: "a mount that misses is free where it opens a session", facts: append(base(), see(MountsFrom, false), see(MountsFrom, false)),
 			blob: Blob{Size: 100}, moves: []move{{"mount from team/base", session()}, {"upload", got(201)}}, end: Uploaded},
 		{name: "a host that mounts from nowhere", facts: append(base(), see(MountsFrom, false), see(MissOpens, false)),
@@ -318,3 +338,9 @@ func TestMaxSources(t *testing.T) {
 		t.Errorf("%d sources were tried, want %d: %+v", mounts, maxSources, outcomes)
 	}
 }
+
+// cut returns the outcome of an upload that broke off after n more bytes.
+func cut(n int64) Outcome { return Outcome{Session: true, Sent: n} }
+
+// whole returns the outcome of an upload whose answer was lost.
+func whole() Outcome { return Outcome{Session: true, Sent: 50 << 20, Whole: true} }

@@ -29,6 +29,9 @@ const (
 	MissOpens
 	// Heads: HEAD of a blob is answered 200 or 404, not refused.
 	Heads
+	// Resumes: a session that was cut says where it stands and takes the rest
+	// (distribution 3, olareg).
+	Resumes
 
 	numTraits
 )
@@ -37,7 +40,7 @@ const (
 func (t Trait) String() string {
 	names := [numTraits]string{
 		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
-		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD",
+		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD", Resumes: "resumes uploads",
 	}
 	if t > 0 && t < numTraits {
 		return names[t]
@@ -52,8 +55,9 @@ type Seen struct{ Yes, No int }
 // value: See returns a changed copy.
 type Traits struct {
 	seen [numTraits]Seen
-	// putLimit is the smallest body in bytes that was refused with 413, 0 if none was.
-	putLimit int64
+	// putLimit is the smallest PUT in bytes that was refused with 413, bodyLimit
+	// the smallest PATCH; 0 if none was.
+	putLimit, bodyLimit int64
 }
 
 // Of returns how often t was seen.
@@ -82,14 +86,23 @@ func (h Traits) See(t Trait, value bool) Traits {
 	return h
 }
 
-// PutLimit returns the smallest body in bytes that the host refused with 413,
-// 0 if it refused none.
+// PutLimit returns the smallest PUT in bytes that the host refused with 413, 0
+// if it refused none.
 func (h Traits) PutLimit() int64 { return h.putLimit }
 
-// SeeLimit returns h with the knowledge that a body of size bytes was refused.
-func (h Traits) SeeLimit(size int64) Traits {
-	if h.putLimit == 0 || size < h.putLimit {
-		h.putLimit = size
+// BodyLimit returns the smallest PATCH in bytes that the host refused with 413,
+// 0 if it refused none.
+func (h Traits) BodyLimit() int64 { return h.bodyLimit }
+
+// SeeLimit returns h with the knowledge that a body of size bytes was refused: a
+// PUT, or a PATCH as well.
+func (h Traits) SeeLimit(size int64, patch bool) Traits {
+	limit := &h.putLimit
+	if patch {
+		limit = &h.bodyLimit
+	}
+	if *limit == 0 || size < *limit {
+		*limit = size
 	}
 	return h
 }

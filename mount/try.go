@@ -52,7 +52,8 @@ type Form int
 // The forms of an upload.
 const (
 	Put    Form = iota // one PUT with the whole body on the session
-	Stream             // one PATCH with the whole body, then an empty PUT: for hosts that limit the size of a PUT (ACR above some 20 MB)
+	Stream             // one PATCH with the whole body, then an empty PUT: can be resumed, and is for hosts that limit the size of a PUT (ACR above some 20 MB)
+	Chunks             // PATCHes of a part each, in order, then an empty PUT: for hosts that limit any body
 )
 
 // Try is one rung of a ladder.
@@ -62,6 +63,11 @@ type Try struct {
 	From string `json:"from,omitempty"`
 	// Form of an Upload.
 	Form Form `json:"-"`
+	// Chunk is the size of a chunk in bytes, for Chunks.
+	Chunk int64 `json:"-"`
+	// Resume says that an Upload asks the session where it stands and sends the
+	// rest.
+	Resume bool `json:"resume,omitempty"`
 }
 
 // String returns the try as reports and logs write it.
@@ -69,8 +75,12 @@ func (t Try) String() string {
 	switch {
 	case t.Kind == Mount:
 		return "mount from " + t.From
+	case t.Kind == Upload && t.Resume:
+		return "upload the rest"
 	case t.Kind == Upload && t.Form == Stream:
 		return "upload in a stream"
+	case t.Kind == Upload && t.Form == Chunks:
+		return "upload in chunks"
 	}
 	return t.Kind.String()
 }
@@ -81,8 +91,13 @@ type Outcome struct {
 	Try Try
 	// Status is the HTTP status of the answer, 0 when none came.
 	Status int
-	// Session says whether the answer opened an upload session that can be used.
+	// Session says whether the answer of a mount opened an upload session that
+	// can be used; of an upload, whether its session may still hold what was sent.
 	Session bool
+	// Sent is how many bytes of content an upload sent, and Whole says that this
+	// was all that was to be sent.
+	Sent  int64
+	Whole bool
 	// Digest is the Docker-Content-Digest of the answer, if there was one.
 	Digest digest.Digest
 	// Limited says that the answer was a rate limit, whatever its status.
@@ -188,21 +203,24 @@ func otherAlgorithm(a, b digest.Digest) bool {
 	return ok && x != y
 }
 
-// judgeUpload: a session that is gone (404), out of step (416) or holds other
-// bytes (DIGEST_INVALID) may hide a blob that stands, so the blob is checked
-// before it is sent again. 413 wants another form.
+// judgeUpload: a session that is gone (404), out of step (416), of no use (400:
+// old zot, olareg) or that holds other bytes (DIGEST_INVALID) may hide a blob
+// that stands, so the blob is checked before it is sent again. A body that is
+// too large, or a method that the host does not know, wants another form.
 func judgeUpload(o Outcome) Verdict {
-	switch {
-	case o.Status == 201 || o.Status == 204:
+	switch s := o.Status; {
+	case s == 201 || s == 204:
 		return Hit
-	case o.Status == 404 || o.Status == 416 || o.Corrupt:
+	case s == 404 || s == 416 || s == 408 || s == 400 || o.Corrupt:
 		return Unsure
-	case o.Status == 413:
+	case s == 200 || s == 202: // accepted, but by the spec not closed
+		return Unsure
+	case s == 413:
 		return Refused
-	case o.Status == 200 || o.Status == 202:
-		return Unsure // accepted, but by the spec not closed
-	case o.Status == 400:
-		return Unsure // the session may be of no use (old zot, olareg); a new one is not
+	case o.Try.Resume:
+		return Unsure
+	case o.Try.Form != Put && (s == 405 || s == 415 || s == 411):
+		return Refused
 	}
 	return Failed
 }

@@ -165,6 +165,9 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 	a.Requests = 1
 	resp, err := h.base.RoundTrip(req)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // whatever the request broke off with
+		}
 		a = a.unsent(s, err)
 	} else {
 		a = a.read(resp, c)

@@ -115,7 +115,7 @@ func (l *Ledger) Record(name, target string, facts ...mount.Fact) mount.Traits {
 		case f.Trait != 0:
 			h.traits = h.traits.See(f.Trait, f.Value)
 		case f.Limit > 0:
-			h.traits = h.traits.SeeLimit(f.Limit)
+			h.traits = h.traits.SeeLimit(f.Limit, f.Patch)
 		case f.Doubted && f.Blob == "":
 			h.distrust(doubt{target, f.Source.Repository}, now)
 		case f.Doubted:

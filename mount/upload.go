@@ -1,0 +1,134 @@
+package mount
+
+// maxRefusals bounds how often an upload may be refused in one way, and how
+// often a Check or an upload that met a rate limit is made again.
+const maxRefusals = 2
+
+// The bounds of resuming and of chunks.
+const (
+	maxResumes = 100     // of one blob; a long upload over a bad line may be cut often
+	maxStuck   = 2       // resumes in a row that bring no byte
+	minChunk   = 1 << 18 // bytes: a host that takes no chunk of this size takes no upload
+	cutRate    = 1e-11   // how likely an upload is cut, for each byte
+)
+
+// send returns the upload that begins anew: in the form that the size and the
+// host ask for, and that was not refused after these outcomes.
+//
+// One PUT is the cheapest. A PATCH with all content and an empty PUT cost a
+// request more, but can be resumed where a PUT mostly cannot, which is worth it
+// for large blobs; and some hosts limit the size of a PUT only (ACR). Chunks are
+// for hosts, or proxies before them, that limit any body.
+func (s Step) send(outcomes []Outcome) Try {
+	t := Try{Kind: Upload}
+	if size := float64(s.Blob.Size); size*size*cutRate/2 > s.policy.BytesPerRequest {
+		if resumes, known := s.traits.Known(Resumes); resumes || !known {
+			t.Form = Stream
+		}
+	}
+	if limit := s.traits.PutLimit(); limit > 0 && s.Blob.Size >= limit {
+		t.Form = Stream
+	}
+	if limit := s.traits.BodyLimit(); limit > 0 && s.Blob.Size >= limit {
+		t.Form, t.Chunk = Chunks, limit/2
+	}
+	for _, o := range outcomes {
+		if o.Try.Kind == Upload && Judge(s.Blob.Digest, o) == Refused {
+			t = s.instead(o)
+		}
+	}
+	return t
+}
+
+// instead returns the form to take after one was refused.
+func (s Step) instead(o Outcome) Try {
+	switch {
+	case o.Status != 413:
+		return Try{Kind: Upload, Form: Put} // PATCH is not for this host
+	case o.Try.Form == Put:
+		return Try{Kind: Upload, Form: Stream}
+	case o.Try.Form == Stream:
+		return Try{Kind: Upload, Form: Chunks, Chunk: s.Blob.Size / 2}
+	}
+	return Try{Kind: Upload, Form: Chunks, Chunk: o.Try.Chunk / 2}
+}
+
+// resume returns the try that goes on with an upload that was cut, if its
+// session may still hold what was sent. When all content had gone out, only the
+// answer was lost, most likely, and a Check comes first.
+func (s Step) resume(outcomes []Outcome) (Try, bool) {
+	at, stuck, resumes := -1, 0, 0
+	for i, o := range outcomes {
+		if o.Try.Kind != Upload {
+			continue
+		}
+		at = i
+		if !o.Try.Resume {
+			stuck = 0
+			continue
+		}
+		resumes++
+		if stuck++; o.Sent > 0 {
+			stuck = 0
+		}
+	}
+	if at < 0 || stuck >= maxStuck || resumes >= maxResumes {
+		return Try{}, false
+	}
+	cut := outcomes[at]
+	if resumable, known := s.traits.Known(Resumes); known && !resumable || !cut.Session || Judge(s.Blob.Digest, cut) != Unsure {
+		return Try{}, false
+	}
+	checked := at < len(outcomes)-1
+	if cut.Whole && !checked && s.checks(outcomes) {
+		return Try{}, false
+	}
+	return Try{Kind: Upload, Form: cut.Try.Form, Chunk: cut.Try.Chunk, Resume: true}, true
+}
+
+// exhausted says whether nothing is left to try: the upload was begun as often
+// as the policy allows, was refused again in the same way, or cannot be made.
+// An upload whose end is not known gets a last Check before.
+func (s Step) exhausted(outcomes []Outcome) bool {
+	last := outcomes[len(outcomes)-1]
+	if s.Blob.Sealed && last.Try.Kind == Upload {
+		return true
+	}
+	if last.Try.Kind == Upload && s.limits(outcomes) > maxRefusals {
+		return true
+	}
+	if _, ok := s.resume(outcomes); ok {
+		return false
+	}
+	begun, refused := 0, 0
+	forms := map[Form]int{}
+	for _, o := range outcomes {
+		v := Judge(s.Blob.Digest, o)
+		switch {
+		case o.Try.Kind != Upload || v == Limited || o.Try.Resume:
+		case v == Refused:
+			forms[o.Try.Form]++
+		default:
+			begun++
+			if o.Status == 400 && !o.Corrupt {
+				refused++
+			}
+		}
+	}
+	next := s.send(outcomes)
+	if forms[Put] > 1 || forms[Stream] > 1 || next.Form == Chunks && next.Chunk < minChunk {
+		return true
+	}
+	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
+	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure && !s.again(outcomes)
+}
+
+func uploads(outcomes []Outcome) int {
+	n := 0
+	for _, o := range outcomes {
+		if o.Try.Kind == Upload {
+			n++
+		}
+	}
+	return n
+}
