@@ -14,8 +14,11 @@ import (
 )
 
 // cancelTime bounds how long the cancelling of one session may take. It goes on
-// when the push itself was cancelled.
-const cancelTime = 5 * time.Second
+// when the push itself was cancelled, but then in a hurry.
+const (
+	cancelTime  = 5 * time.Second
+	hurriedTime = 75 * time.Millisecond
+)
 
 // sortBySize sorts indexes of blobs, largest first.
 func sortBySize(order []int, blobs []mount.Blob) {
@@ -110,8 +113,9 @@ func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
 	}
 	w.answers = append(w.answers, a)
 	w.outcomes = append(w.outcomes, mount.Outcome{
-		Try: t, Status: a.Status, Session: a.Status == http.StatusAccepted && w.session != nil, Digest: a.Digest,
-		Limited: a.Limited, Corrupt: a.Corrupt, Fatal: a.Content || w.err != nil,
+		Try: t, Status: a.Status, Digest: a.Digest, Limited: a.Limited, Corrupt: a.Corrupt,
+		Session: w.session != nil && (t.Kind == mount.Upload || a.Status == http.StatusAccepted),
+		Sent:    a.Sent, Whole: a.Sent >= w.blob.Size, Fatal: a.Content || w.err != nil,
 	})
 	r.learn(mount.Learn(w.blob, r.known(), w.outcomes[w.round:])...)
 	return nil
@@ -123,7 +127,7 @@ func (r *run) make(ctx context.Context, w *work, t mount.Try) transport.Answer {
 	case mount.Check:
 		return r.repo.Check(ctx, w.blob.Digest)
 	case mount.Upload:
-		return r.upload(ctx, w, t.Form)
+		return r.upload(ctx, w, t)
 	}
 	from := t.From
 	if t.Kind == mount.MountSelf {
@@ -140,10 +144,19 @@ func (r *run) make(ctx context.Context, w *work, t mount.Try) transport.Answer {
 // errNoSession says that a registry accepted an upload without saying where.
 var errNoSession = errors.New("the registry opened no usable upload session")
 
-// upload sends the bytes: in the session at hand, else in a new one.
-func (r *run) upload(ctx context.Context, w *work, form mount.Form) transport.Answer {
+// upload sends the bytes: the rest of them in the session that was cut, or all
+// in a session that has taken none, which is opened if there is none.
+func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer {
+	d := w.blob.Digest
+	body := transport.Body{Size: w.blob.Size, Open: r.inv.Blobs[w.index].Open}
+	if t.Resume && w.session != nil {
+		return r.sent(ctx, w, w.session.Resume(ctx, d, body, t.Chunk))
+	}
+	if w.used {
+		r.cancel(ctx, w)
+	}
 	if w.session == nil {
-		a, session := r.repo.Start(ctx, w.blob.Digest)
+		a, session := r.repo.Start(ctx, d)
 		switch {
 		case session != nil:
 			w.session = session
@@ -156,16 +169,25 @@ func (r *run) upload(ctx context.Context, w *work, form mount.Form) transport.An
 			return a
 		}
 	}
-	body := transport.Body{Size: w.blob.Size, Open: r.inv.Blobs[w.index].Open}
-	send := w.session.Put
-	if form == mount.Stream {
-		send = w.session.Stream
+	w.used = true
+	switch t.Form {
+	case mount.Stream:
+		return r.sent(ctx, w, w.session.Stream(ctx, d, body))
+	case mount.Chunks:
+		return r.sent(ctx, w, w.session.Chunks(ctx, d, body, t.Chunk))
 	}
-	a := send(ctx, w.blob.Digest, body)
-	if a.OK() {
-		w.session = nil
+	return r.sent(ctx, w, w.session.Put(ctx, d, body))
+}
+
+// sent keeps the session of an upload that broke off, since it may hold what was
+// sent, and gives up that of one that was refused.
+func (r *run) sent(ctx context.Context, w *work, a transport.Answer) transport.Answer {
+	switch {
+	case a.OK():
+		w.session, w.used = nil, false
+	case a.Content || a.Heard() && a.Status < 500 && a.Status != http.StatusRequestTimeout && !a.Limited:
+		r.cancel(ctx, w)
 	}
-	r.cancel(ctx, w) // after a failure the session is of no further use
 	return a
 }
 
@@ -176,9 +198,13 @@ func (r *run) cancel(ctx context.Context, w *work) {
 	if session == nil {
 		return
 	}
-	w.session = nil
+	w.session, w.used = nil, false
 	r.cancels.Go(func() {
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+		most := cancelTime
+		if ctx.Err() != nil {
+			most = hurriedTime
+		}
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), most)
 		defer stop()
 		r.count(session.Cancel(ctx))
 	})

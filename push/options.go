@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,6 +27,7 @@ type options struct {
 	sources          []name.Repository
 	nondistributable bool
 	retry            transport.Retry
+	stall            time.Duration
 	policy           mount.Policy
 }
 
@@ -161,6 +163,19 @@ func WithStrictChecks() Option {
 func WithRetry(r transport.Retry) Option {
 	return func(o *options) error {
 		o.retry = r
+		return nil
+	}
+}
+
+// WithStall sets how long a request may go without a byte in either direction.
+// Then it is cut and goes on as after a broken connection: an upload is resumed
+// if the registry still has what was sent. The default is one minute.
+func WithStall(d time.Duration) Option {
+	return func(o *options) error {
+		if d <= 0 {
+			return fmt.Errorf("stall of %v is not positive", d)
+		}
+		o.stall = d
 		return nil
 	}
 }

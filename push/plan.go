@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/transport"
 )
 
 // Plan is what a push would do, as far as it can be told without writing
@@ -64,8 +65,9 @@ func (p *Pusher) Plan(ctx context.Context, image Image, refs ...name.Reference) 
 	}
 	plan := &Plan{Digest: inv.Root().Digest}
 	var errs []error
+	w := transport.NewWork(p.options.retry)
 	for _, g := range groups {
-		for _, r := range p.newRuns(g, inv) {
+		for _, r := range p.newRuns(g, inv, w) {
 			t, err := r.planOnly(ctx)
 			if err != nil {
 				errs = append(errs, &Error{Op: "plan", Ref: r.target.repository.Name(), Err: err})

@@ -75,8 +75,9 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 	report.Digest = inv.Root().Digest
 	var wg sync.WaitGroup
 	var runs []*run
+	w := transport.NewWork(p.options.retry)
 	for _, g := range groups {
-		for _, r := range p.newRuns(g, inv) {
+		for _, r := range p.newRuns(g, inv, w) {
 			runs = append(runs, r)
 			wg.Go(func() { r.push(ctx) })
 		}
@@ -121,7 +122,7 @@ func (p *Pusher) host(r name.Registry) *transport.Host {
 		o := p.options
 		h = transport.NewHost(transport.Config{
 			Registry: r, Keychain: o.keychain, Base: o.base, UserAgent: o.agent, Logger: o.log, Retry: o.retry,
-			Requests: o.concurrency, Uploads: (o.concurrency + 1) / 2,
+			Requests: o.concurrency, Uploads: (o.concurrency + 1) / 2, Stall: o.stall,
 		})
 		p.hosts[key] = h
 	}

@@ -45,12 +45,13 @@ type work struct {
 	outcomes []mount.Outcome
 	answers  []transport.Answer // of the outcomes, in the same order
 	session  *transport.Session // open, for this blob
+	used     bool               // content was sent in the session
 	how      mount.Disposition
 	err      error // why going on is of no use
 }
 
 // newRuns prepares a run for each repository of a registry.
-func (p *Pusher) newRuns(g group, inv *inventory.Inventory) []*run {
+func (p *Pusher) newRuns(g group, inv *inventory.Inventory, w *transport.Work) []*run {
 	host := p.host(g.registry)
 	blobs := make([]mount.Blob, len(inv.Blobs))
 	digests := make([]digest.Digest, len(inv.Blobs))
@@ -75,7 +76,7 @@ func (p *Pusher) newRuns(g group, inv *inventory.Inventory) []*run {
 		}
 		r.evidence = p.ledger.Evidence(host.Name(), names[i], append(digests, inv.Root().Digest)).With(r.claims(names[:i])...)
 		r.evidence = r.evidence.With(mount.Fact{DigestBelief: r.evidence.Belief(inv.Root().Digest, names[i])})
-		r.repo = host.Repository(t.repository, r.wish(names))
+		r.repo = host.Repository(t.repository, r.wish(names)).For(w)
 		runs = append(runs, r)
 	}
 	return runs

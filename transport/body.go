@@ -114,6 +114,19 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// skip reads over the first n bytes, so that they count for the digest and are
+// not sent.
+func (c *checkedBody) skip(n int64) error {
+	_, err := io.CopyN(io.Discard, c, n)
+	if _, bad := c.result(); bad != nil {
+		return bad
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = 0
+	return err
+}
+
 // fill reads from the source until there are enough bytes in the buffer, or the
 // end is reached and checked, or something is wrong. The caller holds reading,
 // or nobody else knows c yet.

@@ -24,11 +24,29 @@ type call struct {
 	digest   digest.Digest // what the call is about, for errors and to check the body
 	header   http.Header
 	body     *Body  // content of a blob
+	part     *part  // or the next bytes of it
 	manifest []byte // or of a manifest
 	must     auth.Scope
 	patience patience
 	keep     int64 // how much of a successful reply's body is kept, in bytes
 	final    bool  // a 401 is an answer, not a reason to ask for a token
+}
+
+// part is the next bytes of content that is open already. It can be sent once.
+type part struct {
+	content *checkedBody
+	size    int64
+}
+
+// size returns how many bytes of content the call carries.
+func (c call) size() int64 {
+	switch {
+	case c.body != nil:
+		return c.body.Size
+	case c.part != nil:
+		return c.part.size
+	}
+	return 0
 }
 
 // target returns method and URL of the call at the host.
@@ -55,6 +73,7 @@ func (c call) subject() (digest.Digest, string) {
 // sending is the content that one request carries, and what became of it.
 type sending struct {
 	call   call
+	before int64 // bytes of a part's content that were handed out earlier
 	bodies []*checkedBody
 }
 
@@ -77,7 +96,7 @@ func (s *sending) result() (sent int64, err error) {
 			err = bad
 		}
 	}
-	return sent, err
+	return sent - s.before, err
 }
 
 // newRequest builds the request of the call to u, without its content.
@@ -94,14 +113,22 @@ func (s *sending) newRequest(ctx context.Context, method string, u *url.URL) *ht
 
 // load opens the content of the request. Content-Length is always sent: zot and
 // ECR take no body of unknown size.
-func (s *sending) load(req *http.Request) error {
+func (s *sending) load(req *http.Request, w *watcher) error {
 	switch {
+	case s.call.part != nil:
+		return s.loadPart(req, w)
 	case s.call.manifest != nil:
 		req.ContentLength = int64(len(s.call.manifest))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.call.manifest)), nil }
 	case s.call.body != nil:
 		req.ContentLength = s.call.body.Size
-		req.GetBody = func() (io.ReadCloser, error) { return s.open(req.Context()) }
+		req.GetBody = func() (io.ReadCloser, error) {
+			body, err := s.open(req.Context())
+			if err != nil {
+				return nil, err
+			}
+			return w.sent(body), nil
+		}
 	default:
 		return nil
 	}
@@ -113,6 +140,17 @@ func (s *sending) load(req *http.Request) error {
 	if req.ContentLength == 0 {
 		return s.sendNothing(req)
 	}
+	return nil
+}
+
+// loadPart makes the next bytes of open content the body of the request. What
+// was opened stays open for the next part.
+func (s *sending) loadPart(req *http.Request, w *watcher) error {
+	p := s.call.part
+	s.before, _ = p.content.result()
+	s.bodies = []*checkedBody{p.content}
+	req.ContentLength = p.size
+	req.Body = w.sent(io.NopCloser(io.LimitReader(p.content, p.size)))
 	return nil
 }
 

@@ -9,12 +9,15 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/crossmount/crossmount/auth"
 	"github.com/crossmount/crossmount/internal/registrytest"
 )
 
@@ -106,41 +109,46 @@ func TestUploadCancelledWhileContentIsAwaited(t *testing.T) {
 	}
 }
 
-// Content is opened only once it can be sent: not while a slot is awaited, nor
-// for a token that is refused.
+// Content is opened only once it can be sent: not while others are on the wire.
 func TestContentIsOpenedLate(t *testing.T) {
-	var opened atomic.Int32
-	d, body := content(pattern(1000))
-	counted := Body{body.Size, func() (io.ReadCloser, error) { opened.Add(1); return body.Open() }}
+	synctest.Test(t, func(t *testing.T) {
+		registry := registrytest.New(registrytest.Behaviour{})
+		r := newRepository(t, publicHost, "app", registry.Client(), func(c *Config) { c.Uploads = 1 })
+		d, body := content(pattern(1000))
+		s, other := open(t, r, d), open(t, r, d)
+		registry.Inject(registrytest.Fault{Do: registrytest.Stall, Delay: 10 * time.Second, Times: 1})
+		var wg sync.WaitGroup
+		wg.Go(func() { wantStatus(t, "the one before", other.Put(t.Context(), d, body), 201) })
+		synctest.Wait()
+		var opened atomic.Int32
+		counted := Body{body.Size, func() (io.ReadCloser, error) { opened.Add(1); return body.Open() }}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if a := s.Put(ctx, d, counted); a.Heard() || a.Requests != 0 || opened.Load() != 0 {
+			t.Errorf("without a place: %v, %d requests, opened %d times", a.Failure(), a.Requests, opened.Load())
+		}
+		wg.Wait()
+		if a := s.Put(t.Context(), d, counted); a.Status != 201 || opened.Load() != 1 {
+			t.Errorf("with a place: %v, opened %d times", a.Failure(), opened.Load())
+		}
+	})
+}
 
-	server := registrytest.Start(t, registrytest.Behaviour{})
-	r := newRepository(t, server.Host, "app", nil, func(c *Config) { c.Uploads = 1 })
-	s := open(t, r, d)
-	release, err := r.host.uploads.take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if a := s.Put(ctx, d, counted); a.Heard() || a.Requests != 0 || opened.Load() != 0 {
-		t.Errorf("without a slot: %v, %d requests, opened %d times", a.Failure(), a.Requests, opened.Load())
-	}
-	release()
-	if a := s.Put(t.Context(), d, counted); a.Status != 201 || opened.Load() != 1 {
-		t.Errorf("with a slot: %v, opened %d times", a.Failure(), opened.Load())
-	}
-
-	opened.Store(0)
+// Nor is it opened for a token that is not to be had.
+func TestContentIsNotOpenedForNothing(t *testing.T) {
 	tokens, realm := registrytest.StartTokenServer(t, registrytest.TokenBehaviour{
 		Users: map[string]registrytest.TokenUser{"alice": {Password: "secret", Access: []string{"app:pull,push"}}},
 	})
-	server.Registry.SetBehaviour(func(b *registrytest.Behaviour) { b.Auth = tokens.Auth(realm) })
-	r = newRepository(t, server.Host, "app", nil, as("alice", "secret"))
-	s = open(t, r, d)
+	server := registrytest.Start(t, registrytest.Behaviour{Auth: tokens.Auth(realm)})
+	r := newRepository(t, server.Host, "app", nil, as("alice", "secret"))
+	d, body := content(pattern(1000))
+	s := open(t, r, d)
 	tokens.Revoke()
 	tokens.SetBehaviour(func(b *registrytest.TokenBehaviour) { b.FailFirst, b.FailStatus = 9, 403 })
-	if a := s.Put(t.Context(), d, counted); a.Status != 401 || opened.Load() != 1 {
-		t.Errorf("with a token that was revoked: %v, opened %d times", a.Failure(), opened.Load())
+	opened := 0
+	a := s.Put(t.Context(), d, Body{body.Size, func() (io.ReadCloser, error) { opened++; return body.Open() }})
+	if a.Status != 401 || !errors.Is(a.Failure(), auth.ErrDenied) || opened != 1 {
+		t.Errorf("with a token that was revoked: %v, opened %d times", a.Failure(), opened)
 	}
 }
 

@@ -30,7 +30,7 @@ func (r *Repository) do(ctx context.Context, c call) Answer {
 			return a
 		}
 		wait, again := r.host.retry.decide(c.patience, attempt, a, time.Now(), rand.Float64())
-		if !again {
+		if !again || !r.mayRepeat(a) {
 			return a
 		}
 		r.host.log.Debug("again", "op", c.op, "host", r.host.Name(), "status", a.Status, "wait", wait, "attempt", attempt)
@@ -38,6 +38,13 @@ func (r *Repository) do(ctx context.Context, c call) Answer {
 			return a
 		}
 	}
+}
+
+// mayRepeat says whether the work has repeats left. One that the registry asked
+// for by a rate limit costs none.
+func (r *Repository) mayRepeat(a Answer) bool {
+	_, told := retryAfter(a, time.Now())
+	return a.Limited && told || r.work.repeat()
 }
 
 // sleep waits for d or for the context to end.
@@ -153,35 +160,42 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 			return a.unauthorized(err), nil
 		}
 	}
-	release, err := h.slotsFor(c).take(ctx)
+	pace := h.paceOf(c)
+	release, err := pace.take(ctx, r.work, c.size())
 	if err != nil {
 		return a.unsent(s, err), nil
 	}
 	defer release()
-	if err := s.load(req); err != nil {
+	watched, w := watch(ctx, h.stall)
+	defer w.end()
+	req = req.WithContext(watched)
+	if err := s.load(req, w); err != nil {
 		return a.unsent(s, err), nil
 	}
 	began := time.Now()
 	a.Requests = 1
 	resp, err := h.base.RoundTrip(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx) // whatever the request broke off with
+		if watched.Err() != nil {
+			err = context.Cause(watched) // whatever the request broke off with
 		}
 		a = a.unsent(s, err)
 	} else {
+		w.moved()
+		resp.Body = w.received(resp.Body)
 		a = a.read(resp, c)
 		a.Sent, _ = s.result()
 	}
+	pace.heed(a)
 	h.log.Debug("request", "op", c.op, "method", method, "host", u.Host, "repository", r.path(),
 		"digest", a.digest, "reference", a.reference, "from", c.request.From, "status", a.Status, "took", time.Since(began))
 	return a, resp
 }
 
-// slotsFor returns what bounds the call: uploads have slots of their own, so
-// that they do not keep questions waiting.
-func (h *Host) slotsFor(c call) slots {
-	if c.body != nil {
+// paceOf returns what bounds the call: uploads have places of their own, so that
+// they do not keep questions waiting.
+func (h *Host) paceOf(c call) *pace {
+	if c.body != nil || c.part != nil {
 		return h.uploads
 	}
 	return h.requests

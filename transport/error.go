@@ -72,7 +72,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "@%s", e.Digest)
 	}
 	if e.Status != 0 {
-		fmt.Fprintf(&b, ": %d %s", e.Status, http.StatusText(e.Status))
+		b.WriteString(strings.TrimRight(fmt.Sprintf(": %d %s", e.Status, http.StatusText(e.Status)), " "))
 	}
 	for _, r := range e.Errors {
 		fmt.Fprintf(&b, ": %s", r.Code)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -32,13 +33,20 @@ type Config struct {
 	Retry Retry
 	// Requests bounds the requests in flight that carry no content of a blob, and
 	// Uploads those that do. The defaults are 8 and 4.
+	// They are halved when the registry asks to slow down (429, 503) and grow
+	// again.
 	Requests, Uploads int
+	// Stall is how long a request may go without a byte in either direction. Then
+	// it is cut, and goes on like one whose connection broke. The default is one
+	// minute.
+	Stall time.Duration
 }
 
 // The defaults of Config.
 const (
 	defaultRequests  = 8
 	defaultUploads   = 4
+	defaultStall     = time.Minute
 	defaultUserAgent = "crossmount"
 )
 
@@ -50,8 +58,9 @@ type Host struct {
 	agent    string
 	log      *slog.Logger
 	retry    Retry
-	requests slots
-	uploads  slots
+	requests *pace
+	uploads  *pace
+	stall    time.Duration
 	scheme   atomic.Pointer[string] // nil until an answer has shown it
 	door     slots                  // holds all but one request back until met
 	met      atomic.Bool            // one request has been through
@@ -65,12 +74,16 @@ func NewHost(c Config) *Host {
 		agent:    c.UserAgent,
 		log:      c.Logger,
 		retry:    c.Retry.withDefaults(),
-		requests: newSlots(c.Requests, defaultRequests),
-		uploads:  newSlots(c.Uploads, defaultUploads),
+		requests: newPace(c.Requests, defaultRequests),
+		uploads:  newPace(c.Uploads, defaultUploads),
+		stall:    c.Stall,
 		door:     newSlots(1, 1),
 	}
 	if h.agent == "" {
 		h.agent = defaultUserAgent
+	}
+	if h.stall <= 0 {
+		h.stall = defaultStall
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"net/http"
 	"sync"
 )
 
@@ -116,4 +117,15 @@ func (p *pace) faster() {
 	defer p.mu.Unlock()
 	p.bound = min(p.most, p.bound+1/p.bound)
 	p.admit()
+}
+
+// heed lets an answer change the bound: a registry that asks to slow down gets
+// half, any other answer is a success as far as the pace goes.
+func (p *pace) heed(a Answer) {
+	switch {
+	case a.Limited || a.Status == http.StatusServiceUnavailable:
+		p.slower()
+	case a.Heard():
+		p.faster()
+	}
 }

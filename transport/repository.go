@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,6 +20,7 @@ type Repository struct {
 	host *Host
 	name name.Repository
 	wish auth.Scope
+	work *Work
 }
 
 // Repository returns the repository with the given name. Wish is what the
@@ -26,7 +28,15 @@ type Repository struct {
 // asked for first names it all, and whatever the token server does not grant
 // is left out.
 func (h *Host) Repository(n name.Repository, wish auth.Scope) *Repository {
-	return &Repository{host: h, name: n, wish: wish}
+	return &Repository{host: h, name: n, wish: wish, work: NewWork(h.retry)}
+}
+
+// For returns the repository for requests that are part of a work. Without it,
+// the requests of a Repository are a work of their own.
+func (r *Repository) For(w *Work) *Repository {
+	of := *r
+	of.work = w
+	return &of
 }
 
 // path returns the name of the repository without its registry.
@@ -141,7 +151,11 @@ func (r *Repository) session(a Answer) *Session {
 		r.host.log.Debug("unusable session", "host", r.host.Name(), "repository", r.path(), "err", err)
 		return nil
 	}
-	return &Session{repository: r, url: u}
+	least, err := strconv.ParseInt(a.header.Get("OCI-Chunk-Min-Length"), 10, 64)
+	if err != nil || least < 0 || least > maxChunk {
+		least = 0
+	}
+	return &Session{repository: r, url: u, least: least}
 }
 
 // acceptManifests names all media types of manifests.

@@ -174,10 +174,10 @@ func TestRetryDefaults(t *testing.T) {
 	if got := (Retry{}).withDefaults(); got != DefaultRetry() {
 		t.Errorf("zero: %+v, want %+v", got, DefaultRetry())
 	}
-	if got := (Retry{Attempts: -1, Base: -1, Max: -1, MaxAfter: -1}).withDefaults(); got != DefaultRetry() {
+	if got := (Retry{Attempts: -1, Base: -1, Max: -1, MaxAfter: -1, Budget: -1}).withDefaults(); got != DefaultRetry() {
 		t.Errorf("negative: %+v, want %+v", got, DefaultRetry())
 	}
-	set := Retry{Attempts: 2, Base: 3, Max: 4, MaxAfter: 5}
+	set := Retry{Attempts: 2, Base: 3, Max: 4, MaxAfter: 5, Budget: 6}
 	if got := set.withDefaults(); got != set {
 		t.Errorf("set: %+v, want %+v", got, set)
 	}

@@ -25,7 +25,8 @@ const (
 	maxBlobs = 50_000
 	// maxPlaces bounds the repositories remembered of one blob.
 	maxPlaces = 8
-	// maxDoubts bounds the repositories remembered as unreadable for one target.
+	// maxDoubts bounds the sources remembered of one host as unreadable for a
+	// target; the oldest doubt is forgotten first.
 	maxDoubts = 256
 )
 
@@ -200,11 +201,21 @@ func (p *places) drop(repository string) {
 // distrust notes that a source cannot be read with the credential of a target.
 // What others have recorded of it stays: their credential may read it.
 func (h *host) distrust(d doubt, now time.Time) {
+	delete(h.doubts, d) // raised again, it needs no room of another
 	if len(h.doubts) >= maxDoubts {
-		for old := range h.doubts {
-			delete(h.doubts, old)
-			break
-		}
+		delete(h.doubts, h.oldestDoubt())
 	}
 	h.doubts[d] = now
+}
+
+// oldestDoubt returns the doubt that was raised longest ago.
+func (h *host) oldestDoubt() doubt {
+	var oldest doubt
+	var since time.Time
+	for d, at := range h.doubts {
+		if since.IsZero() || at.Before(since) {
+			oldest, since = d, at
+		}
+	}
+	return oldest
 }
