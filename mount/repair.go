@@ -5,6 +5,7 @@ import "github.com/opencontainers/go-digest"
 // Refusal is how a registry refused a manifest.
 type Refusal struct {
 	Status int
+	// Status 2xx is a manifest that was taken, but by its digest as another one.
 	// Codes are the error codes of the answer.
 	Codes []string
 	// Missing are the digests that the answer names as missing.
@@ -40,7 +41,7 @@ const (
 func Repair(r Refusal, blobs []Blob, how []Disposition, p Policy, round int) (Remedy, bool) {
 	named, unknown := r.blames(blobs)
 	if !unknown || round >= maxRounds {
-		return Remedy{}, false
+		return r.onceMore(p, round)
 	}
 	var trusted, sent []int // brought without and with bytes, as far as they are to blame
 	for i, b := range blobs {
@@ -61,7 +62,17 @@ func Repair(r Refusal, blobs []Blob, how []Disposition, p Policy, round int) (Re
 	case len(sent) > 0 && r.explicit():
 		return Remedy{Policy: p, Pause: firstPause * float64(int(1)<<(2*round))}, true
 	}
-	return Remedy{}, false
+	return r.onceMore(p, round)
+}
+
+// onceMore puts a manifest a second time when the refusal makes no sense for a
+// manifest, since whatever stands between may have answered.
+func (r Refusal) onceMore(p Policy, round int) (Remedy, bool) {
+	passing := r.Status == 404 || r.Status == 408 || r.Status == 416 || r.Status >= 200 && r.Status < 300 || r.Status >= 500
+	if round > 0 || !passing {
+		return Remedy{}, false
+	}
+	return Remedy{Policy: p, Pause: firstPause}, true
 }
 
 // blames returns the blobs that the refusal names, and whether missing blobs

@@ -116,33 +116,36 @@ func (r *run) putRef(ctx context.Context, root inventory.Manifest, i int, unchan
 func (r *run) putManifest(ctx context.Context, m inventory.Manifest, reference string) error {
 	for round := 0; ; round++ {
 		a := r.count(r.repo.PutManifest(ctx, reference, m.MediaType, m.Body))
-		if a.OK() {
-			return r.accepted(a, m)
+		if a.OK() && !another(a, m) {
+			r.accepted(m)
+			return nil
 		}
 		if ctx.Err() != nil {
 			return r.failed("put manifest", m.Digest, context.Cause(ctx))
 		}
 		repaired, err := r.repair(ctx, m, a, round)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if !repaired {
+		case !repaired && a.OK():
+			return r.failed("put manifest", m.Digest, fmt.Errorf("the registry stored %s instead", a.Digest))
+		case !repaired:
 			return r.failed("put manifest", m.Digest, a.Failure())
 		}
 	}
 }
 
-// accepted notes that a manifest stands. A registry that says it stored another
-// digest has not stored this image.
-func (r *run) accepted(a transport.Answer, m inventory.Manifest) error {
-	if a.Digest != "" && a.Digest != m.Digest && a.Digest.Algorithm() == m.Digest.Algorithm() {
-		return r.failed("put manifest", m.Digest, fmt.Errorf("the registry stored %s instead", a.Digest))
-	}
+// another says whether a registry says that it stored another manifest.
+func another(a transport.Answer, m inventory.Manifest) bool {
+	return a.Digest != "" && a.Digest != m.Digest && a.Digest.Algorithm() == m.Digest.Algorithm()
+}
+
+// accepted notes that a manifest stands.
+func (r *run) accepted(m inventory.Manifest) {
 	r.learn(mount.InTarget(m.Digest, mount.Placed))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.manifests[m.Digest] = true
-	return nil
 }
 
 // repair does what is worth doing before a refused manifest is put again. It
@@ -172,9 +175,11 @@ func (r *run) repair(ctx context.Context, m inventory.Manifest, a transport.Answ
 	if err := pause(ctx, remedy.Pause); err != nil {
 		return false, err
 	}
-	r.mu.Lock()
-	r.repaired++
-	r.mu.Unlock()
+	if len(order) > 0 {
+		r.mu.Lock()
+		r.repaired++
+		r.mu.Unlock()
+	}
 	sortBySize(order, r.blobs)
 	return true, r.settleAll(ctx, order, remedy.Policy)
 }

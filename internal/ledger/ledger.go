@@ -213,7 +213,7 @@ func (h *host) oldestDoubt() doubt {
 	var oldest doubt
 	var since time.Time
 	for d, at := range h.doubts {
-		if since.IsZero() || at.Before(since) {
+		if oldest == (doubt{}) || at.Before(since) {
 			oldest, since = d, at
 		}
 	}

@@ -82,7 +82,12 @@ func (c *call) failed(f Fault) {
 	if !f.Do.isFaultStatus() {
 		status = http.StatusInternalServerError
 	}
-	if status < http.StatusInternalServerError {
+	switch {
+	case status == http.StatusUnauthorized: // as when a token expires on the way
+		c.challenge("invalid_token")
+		c.failWith(status, wire.CodeUnauthorized, "the request was refused")
+		return
+	case status < http.StatusInternalServerError:
 		c.failStatus(status, "the request was refused")
 		return
 	}
