@@ -72,6 +72,9 @@ func TestPlacesStayBounded(t *testing.T) {
 	const records = 200_000
 	for i := range records {
 		l.Record(host5000, repo(i), mount.InTarget(d, mount.Placed))
+		if n := len(l.hosts[host5000].blobs[d].Value.(*places).seen); n > maxPlaces {
+			t.Fatalf("%d places after %d records, want at most %d", n, i+1, maxPlaces)
+		}
 	}
 	var want []string
 	for i := records - maxPlaces; i < records; i++ {
@@ -86,14 +89,20 @@ func TestPlacesStayBounded(t *testing.T) {
 	}
 }
 
-// A place that is seen again is not the next to be forgotten.
+// A place that is seen again takes no room of another, and is not the next to
+// be forgotten.
 func TestPlaceSeenAgainStays(t *testing.T) {
 	var l Ledger
 	d := blob(0)
 	for i := range maxPlaces {
 		l.Record(host5000, repo(i), mount.InTarget(d, mount.Placed))
 	}
-	l.Record(host5000, repo(0), mount.InTarget(d, mount.Present))
+	for range maxPlaces {
+		l.Record(host5000, repo(0), mount.InTarget(d, mount.Present))
+	}
+	if got := placesOf(&l, host5000, d); len(got) != maxPlaces {
+		t.Errorf("remembered in %q, want all %d places", got, maxPlaces)
+	}
 	l.Record(host5000, "one-more", mount.InTarget(d, mount.Placed))
 	e := l.Evidence(host5000, "target", blobs(0))
 	believed(t, e, d, repo(0), mount.Remembered)
@@ -134,14 +143,15 @@ func TestDoubtsStayBounded(t *testing.T) {
 	for i := range maxDoubts {
 		raise(i)
 	}
-	raise(0)
+	raise(1)
 	for i := range maxDoubts {
 		if !doubts(&l, host5000, "target", repo(i)) {
 			t.Fatalf("doubt %d of %d is forgotten: one that was known took room", i, maxDoubts)
 		}
 	}
 	raise(maxDoubts)
-	for i, want := range map[int]bool{0: true, 1: false, 2: true, maxDoubts - 1: true, maxDoubts: true} {
+	raise(maxDoubts + 1)
+	for i, want := range map[int]bool{0: false, 1: true, 2: false, 3: true, maxDoubts - 1: true, maxDoubts: true} {
 		if got := doubts(&l, host5000, "target", repo(i)); got != want {
 			t.Errorf("doubt %d is known: %v, want %v", i, got, want)
 		}

@@ -1,0 +1,118 @@
+package push_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/crossmount/crossmount/internal/registrytest"
+	"github.com/crossmount/crossmount/push"
+)
+
+// manyCase is a push to many references, or of many images, and the most that
+// it may cost.
+type manyCase struct {
+	name      string
+	behaviour registrytest.Behaviour
+	refs      []string
+	prepare   func(t *testing.T, s *stage) push.Image
+	requests  int
+	layers    int64 // sent, each counted once; -1: not counted
+}
+
+// platforms returns an index of n images that share six base layers.
+func platforms(t testing.TB, s *stage, n int) v1.ImageIndex {
+	t.Helper()
+	idx := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for i := range n {
+		img := s.image(t.(*testing.T), fmt.Sprint("arch", i), layer(fmt.Sprint("arch", i), layerSize))
+		idx = mutate.AppendManifests(idx, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{
+			Platform: &v1.Platform{OS: "linux", Architecture: fmt.Sprint("arch", i)},
+		}})
+	}
+	return idx
+}
+
+func manyCases() []manyCase {
+	app := func(t *testing.T, s *stage) push.Image { return s.image(t, "1") }
+	index := func(t *testing.T, s *stage) push.Image { return platforms(t, s, 4) }
+	pushed := func(t *testing.T, s *stage, repo string) {
+		if _, err := pusher(t).Push(context.Background(), platforms(t, s, 4), ref(t, s.Host, repo)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []manyCase{
+		{name: "three repositories", refs: []string{"a:v1", "b:v1", "c:v1"}, prepare: app, requests: 52, layers: 9},
+		{name: "three tags", refs: []string{"a:v1", "a:v2", "a:v3"}, prepare: app, requests: 29, layers: 9},
+		{name: "index of four platforms, cold", refs: []string{"a:v1"}, prepare: index, requests: 2*14 + 5 + 4, layers: 10},
+		{name: "index again", refs: []string{"a:v1"}, requests: 2, prepare: func(t *testing.T, s *stage) push.Image {
+			pushed(t, s, "a:v1")
+			return platforms(t, s, 4)
+		}},
+		{name: "promote an index", refs: []string{"a:v1"}, requests: 14 + 5 + 2, prepare: func(t *testing.T, s *stage) push.Image {
+			pushed(t, s, "staging:v1")
+			idx, err := remote.Index(ref(t, s.Host, "staging:v1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return idx
+		}},
+	}
+}
+
+func TestMany(t *testing.T) {
+	for _, c := range manyCases() {
+		t.Run(c.name, func(t *testing.T) { runMany(t, c) })
+	}
+}
+
+func runMany(t *testing.T, c manyCase) {
+	srv := registrytest.Start(t, c.behaviour)
+	s := &stage{Server: srv, base: layers("base", 6, layerSize), app: layers("app", 3, layerSize)}
+	img := c.prepare(t, s)
+	var refs []name.Reference
+	for _, r := range c.refs {
+		refs = append(refs, ref(t, srv.Host, r))
+	}
+	srv.Registry.ResetLog()
+	report, err := pusher(t).Push(context.Background(), img, refs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var to, from int
+	for _, e := range srv.Registry.Log() {
+		if e.Repository == "staging" {
+			from++
+		} else {
+			to++
+		}
+	}
+	t.Logf("%d requests, %d to the source", to, from)
+	if to > c.requests {
+		t.Errorf("%d requests, want at most %d\n%s", to, c.requests, strings.Join(srv.Registry.Lines(), "\n"))
+	}
+	if n := srv.Registry.Count().Bytes / layerSize; n != c.layers {
+		t.Errorf("%d layers sent, want %d", n, c.layers)
+	}
+	for _, r := range refs {
+		if err := srv.Registry.Complete(r.Context().RepositoryStr(), r.Identifier()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := srv.Registry.OpenSessions(); n != 0 {
+		t.Errorf("%d sessions left open", n)
+	}
+	for _, r := range report.Refs {
+		if !r.Stands {
+			t.Errorf("%s does not stand", r.Ref)
+		}
+	}
+}
