@@ -47,13 +47,13 @@ func learnCheck(b Blob, v Verdict, before []Outcome) []Fact {
 	case Refused:
 		return []Fact{see(Heads, false)}
 	case Miss:
-		return []Fact{see(Heads, true), InTarget(b.Digest, Absent)}
+		return append([]Fact{see(Heads, true), InTarget(b.Digest, Absent)}, phantom(b, before)...)
 	}
 	facts := []Fact{see(Heads, true), InTarget(b.Digest, Present)}
 	for _, o := range before {
 		v := Judge(b.Digest, o)
 		switch {
-		case v == Unsure && o.Try.Kind.places(): // what stands may be the work of this try
+		case (v == Unsure || v == Hit) && o.Try.Kind.places(): // what stands may be the work of this try
 			return []Fact{see(Heads, true), InTarget(b.Digest, Placed)}
 		case v != Miss:
 		case o.Try.Kind == MountSelf: // it missed a blob that is there
@@ -63,6 +63,18 @@ func learnCheck(b Blob, v Verdict, before []Outcome) []Fact {
 		}
 	}
 	return facts
+}
+
+// phantom returns what a second miss after a mount that was answered 201 shows:
+// that it was none.
+func phantom(b Blob, before []Outcome) []Fact {
+	if len(before) < 2 || before[len(before)-1].Try.Kind != Check {
+		return nil
+	}
+	if o := before[len(before)-2]; !o.Try.Kind.links() || Judge(b.Digest, o) != Hit {
+		return nil
+	}
+	return []Fact{see(Phantoms, true)}
 }
 
 func learnMount(b Blob, e Evidence, o Outcome, v Verdict) []Fact {

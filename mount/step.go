@@ -77,6 +77,9 @@ func (s Step) Disposition(outcomes []Outcome) Disposition {
 	last := outcomes[len(outcomes)-1]
 	switch Judge(s.Blob.Digest, last) {
 	case Hit:
+		if _, ok := s.verify(outcomes); ok {
+			return Undone
+		}
 		return dispositionOf(s.Blob.Digest, last.Try.Kind, outcomes)
 	case Failed:
 		return Unsettled
@@ -102,7 +105,7 @@ func dispositionOf(d digest.Digest, k Kind, outcomes []Outcome) Disposition {
 		}
 	}
 	for _, o := range outcomes {
-		if k == Check && o.Try.Kind.places() && Judge(d, o) == Unsure {
+		if v := Judge(d, o); k == Check && o.Try.Kind.places() && (v == Unsure || v == Hit) {
 			return Mounted
 		}
 	}
@@ -124,6 +127,9 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 	if s.again(outcomes) {
 		return last.Try, true
 	}
+	if try, ok := s.verify(outcomes); ok {
+		return try, true
+	}
 	if try, ok := s.resume(outcomes); ok {
 		return try, true
 	}
@@ -132,6 +138,36 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 		return Try{Kind: Check}, true
 	case uploads(outcomes) > 0:
 		return s.send(outcomes), true
+	}
+	return Try{}, false
+}
+
+// patience is how long a mount that was answered 201 may take to arrive before
+// it is disbelieved, in seconds.
+const patience = 1.5
+
+// verify returns what makes sure of a mount that was answered 201, on hosts that
+// have answered so without mounting: a Check, another after a pause, and then
+// the blob is sent.
+func (s Step) verify(outcomes []Outcome) (Try, bool) {
+	if phantoms, known := s.traits.Known(Phantoms); !known || !phantoms || s.policy.Force {
+		return Try{}, false
+	}
+	checks := 0
+	for i := len(outcomes) - 1; i >= 0; i-- {
+		o := outcomes[i]
+		switch v := Judge(s.Blob.Digest, o); {
+		case o.Try.Kind == Check && v == Miss:
+			checks++
+		case o.Try.Kind.links() && v == Hit && checks == 0:
+			return Try{Kind: Check}, s.checks(outcomes)
+		case o.Try.Kind.links() && v == Hit && checks == 1:
+			return Try{Kind: Check, Pause: patience}, true
+		case o.Try.Kind.links() && v == Hit && checks == 2:
+			return s.send(outcomes), true
+		default:
+			return Try{}, false
+		}
 	}
 	return Try{}, false
 }

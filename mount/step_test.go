@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -344,3 +345,54 @@ func cut(n int64) Outcome { return Outcome{Session: true, Sent: n} }
 
 // whole returns the outcome of an upload whose answer was lost.
 func whole() Outcome { return Outcome{Session: true, Sent: 50 << 20, Whole: true} }
+
+// TestStepPhantoms: on hosts that were seen to answer 201 without mounting, a
+// 201 is verified.
+func TestStepPhantoms(t *testing.T) {
+	facts := append(base(), see(Phantoms, true))
+	no := Policy{NoDiscovery: true}
+	runWalks(t, []walk{
+		{name: "it arrived", facts: facts, policy: no,
+			moves: []move{{"mount from team/base", got(201)}, {"check", got(200)}}, end: Mounted},
+		{name: "it arrived late", facts: facts, policy: no,
+			moves: []move{{"mount from team/base", got(201)}, {"check", got(404)}, {"check", got(200)}}, end: Mounted},
+		{name: "it was none", facts: facts, policy: no,
+			moves: []move{{"mount from team/base", got(201)}, {"check", got(404)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "elsewhere a 201 is enough", facts: base(), policy: no, moves: []move{{"mount from team/base", got(201)}}, end: Mounted},
+		{name: "it cannot be verified", facts: append(facts, see(Heads, false)), policy: no,
+			moves: []move{{"mount from team/base", got(201)}}, end: Mounted},
+	})
+	s := NewPlan([]Blob{{Digest: dig(1), Size: 1 << 20}}, NewEvidence("team/app", Traits{}, facts...), no).Steps[0]
+	outcomes := []Outcome{{Try: Try{Kind: Mount, From: "team/base"}, Status: 201}, {Try: Try{Kind: Check}, Status: 404}}
+	if try, ok := s.Next(outcomes); !ok || try.Pause != patience {
+		t.Errorf("next %+v, %v; want a pause", try, ok)
+	}
+	got := Learn(s.Blob, NewEvidence("team/app", Traits{}), append(outcomes, Outcome{Try: Try{Kind: Check}, Status: 404}))
+	if !slices.ContainsFunc(got, func(f Fact) bool { return f.Trait == Phantoms && f.Value }) {
+		t.Errorf("learned %+v, want phantoms", got)
+	}
+}
+
+func TestPriors(t *testing.T) {
+	for host, want := range map[string]Trait{
+		"ghcr.io": Phantoms, "eu.gcr.io": MountsFrom, "gcr.io": SeesTarget, "europe-docker.pkg.dev": MountsFrom, "codeberg.org": Discovers,
+	} {
+		if v, known := Priors(host).Known(want); !v || !known {
+			t.Errorf("%s: %s is %v, known %v", host, want, v, known)
+		}
+	}
+	if v, known := Priors("123.dkr.ecr.eu-west-1.amazonaws.com").Known(MountsUnreferenced); v || !known {
+		t.Error("ECR mounts what no manifest names")
+	}
+	if Priors("acme.azurecr.io").PutLimit() == 0 {
+		t.Error("ACR has no limit")
+	}
+	if Priors("localhost:5000") != (Traits{}) || Priors("notghcr.io") != (Traits{}) {
+		t.Error("a host that is not known has priors")
+	}
+	for _, p := range wellKnown() {
+		if p.evidence == "" {
+			t.Errorf("%s: %s without evidence", p.host, p.trait)
+		}
+	}
+}

@@ -32,6 +32,12 @@ const (
 	// Resumes: a session that was cut says where it stands and takes the rest
 	// (distribution 3, olareg).
 	Resumes
+	// Phantoms: a mount was answered 201 and the blob did not arrive (GHCR when it
+	// throttles), so that a 201 has to be verified.
+	Phantoms
+	// MountsUnreferenced: a blob can be mounted from a repository where no
+	// manifest names it yet (not on ECR).
+	MountsUnreferenced
 
 	numTraits
 )
@@ -41,6 +47,7 @@ func (t Trait) String() string {
 	names := [numTraits]string{
 		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
 		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD", Resumes: "resumes uploads",
+		Phantoms: "phantom mounts", MountsUnreferenced: "mounts what no manifest names",
 	}
 	if t > 0 && t < numTraits {
 		return names[t]

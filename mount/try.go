@@ -46,6 +46,10 @@ func (k Kind) isMount() bool { return k == Mount || k == MountSelf || k == Mount
 // not stand there.
 func (k Kind) places() bool { return k == Mount || k == MountAny || k == Upload }
 
+// links says whether a try of this kind links the blob from another repository
+// when it hits.
+func (k Kind) links() bool { return k == Mount || k == MountAny }
+
 // Form is how an upload sends its bytes.
 type Form int
 
@@ -61,6 +65,9 @@ type Try struct {
 	Kind Kind `json:"kind"`
 	// From is the source repository of a Mount.
 	From string `json:"from,omitempty"`
+	// Pause is how long to wait before a Check, in seconds: a mount that was
+	// answered 201 may take a while to arrive.
+	Pause float64 `json:"-"`
 	// Form of an Upload.
 	Form Form `json:"-"`
 	// Chunk is the size of a chunk in bytes, for Chunks.

@@ -51,7 +51,7 @@ func authCases() []authCase {
 		{name: "two repositories, source not readable", user: "stranger", refs: []string{app, mirror}, requests: 48, tokens: 3, layers: 9},
 		{name: "two repositories, source refused", user: "refused", refs: []string{app, mirror}, requests: 48, tokens: 3, layers: 9},
 		{name: "second repository foreign", user: "reader", refs: []string{app, other}, failing: other, requests: 80, tokens: 6, layers: 9},
-		{name: "first repository foreign", user: "reader", refs: []string{other, app}, failing: other, requests: 80, tokens: 6, layers: 3},
+		{name: "first repository foreign", user: "reader", refs: []string{other, app}, failing: other, requests: 80, tokens: 6, layers: 9},
 		{name: "second repository refused", user: "refused", refs: []string{app, other}, failing: other, requests: 60, tokens: 80, layers: 9},
 		{name: "may read but not push", user: "guest", refs: []string{app}, failing: app, requests: 50, tokens: 3},
 		{name: "nobody", user: "nobody", refs: []string{app}, failing: app, requests: 1, tokens: 60},

@@ -35,7 +35,7 @@ func TestStaysBounded(t *testing.T) {
 		}
 		c.at = c.at.Add(time.Second)
 		l.Record(host5000, repo(i%1000), mount.InTarget(blob(i), mount.Placed))
-		if i%20 == 0 {
+		if i%100 == 0 {
 			l.Record(host5000, repo(i%1000), mount.Doubt(repo(i)))
 		}
 	}

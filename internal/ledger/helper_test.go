@@ -20,7 +20,7 @@ func newClock() *clock { return &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UT
 func (c *clock) now() time.Time { return c.at }
 
 // blob returns the digest of blob i.
-func blob(i int) digest.Digest { return digest.FromString(fmt.Sprint(i)) }
+func blob(i int) digest.Digest { return digest.Digest(fmt.Sprintf("sha256:%064x", i)) }
 
 // repo returns the name of repository i.
 func repo(i int) string { return fmt.Sprintf("team/app-%d", i) }
@@ -46,7 +46,7 @@ func placesOf(l *Ledger, name string, d digest.Digest) []string {
 func believed(t *testing.T, e mount.Evidence, d digest.Digest, repository string, want mount.Belief) {
 	t.Helper()
 	if got := e.Belief(d, repository); got != want {
-		t.Errorf("belief in %s holding %s is %d, want %d", repository, d.Encoded()[:8], got, want)
+		t.Errorf("belief in %s holding %s is %d, want %d", repository, d.Encoded()[56:], got, want)
 	}
 }
 
