@@ -94,6 +94,24 @@ func (p Plan) tagsGain(cost float64) float64 {
 	return cost - known
 }
 
+// baseHolds is how likely a repository that was named as a base holds the layers
+// of the image that have no better source.
+const baseHolds = 0.3
+
+// WorthReading says whether it is worth a request to read the manifest of a
+// repository, since it may hold layers that are not proven and have no sure
+// source.
+func (p Plan) WorthReading(repository string) bool {
+	var facts []Fact
+	for _, s := range p.Steps {
+		sure := len(s.named) > 0 && s.named[0].Belief >= Remembered
+		if s.Blob.Role == Layer && s.Disposition(nil) == Undone && !sure {
+			facts = append(facts, At(s.Blob.Digest, repository, Confirmed))
+		}
+	}
+	return len(facts) > 0 && baseHolds*(p.Cost()-p.with(facts...).Cost()) > costAsk
+}
+
 // with returns the plan that more facts would make.
 func (p Plan) with(facts ...Fact) Plan {
 	return NewPlan(p.blobs, p.evidence.With(facts...), p.policy)

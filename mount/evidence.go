@@ -71,6 +71,9 @@ type Fact struct {
 	// PATCH as well.
 	Limit int64
 	Patch bool
+	// Allow names a repository, or with a "/" at its end the prefix of many, that
+	// blobs may be mounted from. Once there is such a fact, there is no other source.
+	Allow string
 	// Standing of the target repository.
 	Standing Standing
 	// DigestAsked says that the target was asked for the digest of the image,
@@ -92,6 +95,7 @@ type Evidence struct {
 	digestBelief Belief
 	base         map[digest.Digest]blobFacts // never changed once it is here
 	recent       []Fact                      // newer than base; appended to copies only
+	allowed      []string                    // repositories and prefixes that may be sources; all if empty
 	doubted      []string                    // repositories that are of no use as a source
 }
 
@@ -139,6 +143,8 @@ func (e Evidence) With(facts ...Fact) Evidence {
 			e.traits = e.traits.SeeLimit(f.Limit, f.Patch)
 		case f.Standing != Unlooked:
 			e.standing = f.Standing
+		case f.Allow != "":
+			e.allowed = append(e.allowed[:len(e.allowed):len(e.allowed)], f.Allow)
 		case f.DigestAsked:
 			e.digestAsked = true
 		case f.DigestBelief != NoBelief:
@@ -228,7 +234,7 @@ func (e Evidence) Stands(d digest.Digest) bool {
 func (e Evidence) Sources(d digest.Digest) []Source {
 	var out []Source
 	for _, s := range e.blob(d).sources {
-		if s.Repository != e.target && s.Repository != "" && !e.isDoubted(s.Repository) {
+		if s.Repository != e.target && s.Repository != "" && !e.isDoubted(s.Repository) && e.Allows(s.Repository) {
 			out = append(out, s)
 		}
 	}
@@ -243,6 +249,16 @@ func (e Evidence) Sources(d digest.Digest) []Source {
 		return a.Repository < b.Repository
 	})
 	return out
+}
+
+// Allows says whether repository may be a source.
+func (e Evidence) Allows(repository string) bool {
+	for _, a := range e.allowed {
+		if a == repository || strings.HasSuffix(a, "/") && strings.HasPrefix(repository, a) {
+			return true
+		}
+	}
+	return len(e.allowed) == 0
 }
 
 // Belief returns how sure it is that repository, which may be the target, holds

@@ -125,6 +125,9 @@ func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
 func (r *run) make(ctx context.Context, w *work, t mount.Try) transport.Answer {
 	switch t.Kind {
 	case mount.Check:
+		if t.Pause > 0 && pause(ctx, t.Pause) != nil {
+			return transport.Answer{}
+		}
 		return r.repo.Check(ctx, w.blob.Digest)
 	case mount.Upload:
 		return r.upload(ctx, w, t)

@@ -25,6 +25,9 @@ type options struct {
 	agent            string
 	concurrency      int
 	sources          []name.Repository
+	bases            []name.Reference
+	evidence         []Evidence
+	allowed          []string
 	nondistributable bool
 	retry            transport.Retry
 	stall            time.Duration
@@ -108,6 +111,54 @@ func WithSources(repositories ...name.Repository) Option {
 			}
 		}
 		o.sources = append(o.sources, repositories...)
+		return nil
+	}
+}
+
+// WithBases names images that others are likely built on. When a push to the
+// same registry has layers of which nothing is known, the manifest of each is
+// read, once by a Pusher, to learn which layers its repository holds; no layer is
+// read. An image that names its base in the annotations
+// org.opencontainers.image.base.name and .digest needs no such option. The
+// default is none; the option adds up.
+func WithBases(images ...name.Reference) Option {
+	return func(o *options) error {
+		for _, ref := range images {
+			if ref == nil || ref.Context().RepositoryStr() == "" {
+				return errors.New("base image names no repository")
+			}
+		}
+		o.bases = append(o.bases, images...)
+		return nil
+	}
+}
+
+// WithEvidence adds sources of facts. The default is none; the option adds up.
+func WithEvidence(sources ...Evidence) Option {
+	return func(o *options) error {
+		for _, e := range sources {
+			if e == nil {
+				return errors.New("evidence is nil")
+			}
+		}
+		o.evidence = append(o.evidence, sources...)
+		return nil
+	}
+}
+
+// WithMountsFrom restricts the repositories that blobs may be mounted from to
+// those named, and to those below a name that ends in "/". Names are those of
+// repositories without their registry. Mounts without a source are not asked for
+// then. The default is no restriction; the option adds up.
+func WithMountsFrom(repositories ...string) Option {
+	return func(o *options) error {
+		for _, r := range repositories {
+			if r == "" || r == "/" {
+				return fmt.Errorf("repository %q to mount from names none", r)
+			}
+		}
+		o.allowed = append(o.allowed, repositories...)
+		o.policy.NoDiscovery = o.policy.NoDiscovery || len(repositories) > 0
 		return nil
 	}
 }

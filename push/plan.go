@@ -67,7 +67,7 @@ func (p *Pusher) Plan(ctx context.Context, image Image, refs ...name.Reference) 
 	var errs []error
 	w := transport.NewWork(p.options.retry)
 	for _, g := range groups {
-		for _, r := range p.newRuns(g, inv, w) {
+		for _, r := range p.newRuns(ctx, g, inv, w) {
 			t, err := r.planOnly(ctx)
 			if err != nil {
 				errs = append(errs, &Error{Op: "plan", Ref: r.target.repository.Name(), Err: err})

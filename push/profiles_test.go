@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	profileLayer = 128 << 10 // bytes of each layer
-	profileBase  = 4         // layers of the base
-	profileApp   = 3         // layers on top of it
+	profileLayer = 4 << 20 // bytes of each layer
+	profileBase  = 4       // layers of the base
+	profileApp   = 3       // layers on top of it
 )
 
 // situation is what a registry holds, and what a client knows, when an image

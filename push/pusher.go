@@ -21,9 +21,10 @@ type Pusher struct {
 	options options
 	ledger  ledger.Ledger
 
-	// mu guards hosts.
+	// mu guards the fields below.
 	mu    sync.Mutex
 	hosts map[string]*transport.Host
+	read  map[string]bool // manifests that were read to learn what a repository holds
 }
 
 // New returns a Pusher. It sends nothing. The error says which option does not
@@ -33,7 +34,7 @@ func New(opts ...Option) (*Pusher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	return &Pusher{options: o, hosts: map[string]*transport.Host{}}, nil
+	return &Pusher{options: o, hosts: map[string]*transport.Host{}, read: map[string]bool{}}, nil
 }
 
 // Push brings image to every reference. It is the same as [Pusher.Push] of a
@@ -77,7 +78,7 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 	var runs []*run
 	w := transport.NewWork(p.options.retry)
 	for _, g := range groups {
-		for _, r := range p.newRuns(g, inv, w) {
+		for _, r := range p.newRuns(ctx, g, inv, w) {
 			runs = append(runs, r)
 			wg.Go(func() { r.push(ctx) })
 		}

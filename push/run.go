@@ -51,7 +51,7 @@ type work struct {
 }
 
 // newRuns prepares a run for each repository of a registry.
-func (p *Pusher) newRuns(g group, inv *inventory.Inventory, w *transport.Work) []*run {
+func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory, w *transport.Work) []*run {
 	host := p.host(g.registry)
 	blobs := make([]mount.Blob, len(inv.Blobs))
 	digests := make([]digest.Digest, len(inv.Blobs))
@@ -75,6 +75,7 @@ func (p *Pusher) newRuns(g group, inv *inventory.Inventory, w *transport.Work) [
 			r.work = append(r.work, &work{index: i, blob: b})
 		}
 		r.evidence = p.ledger.Evidence(host.Name(), names[i], append(digests, inv.Root().Digest)).With(r.claims(names[:i])...)
+		r.evidence = r.evidence.With(r.added(ctx, digests)...)
 		r.evidence = r.evidence.With(mount.Fact{DigestBelief: r.evidence.Belief(inv.Root().Digest, names[i])})
 		r.repo = host.Repository(t.repository, r.wish(names)).For(w)
 		runs = append(runs, r)
@@ -87,6 +88,14 @@ func (p *Pusher) newRuns(g group, inv *inventory.Inventory, w *transport.Work) [
 // among the targets will hold them.
 func (r *run) claims(homes []string) []mount.Fact {
 	var facts []mount.Fact
+	for _, a := range r.pusher.options.allowed {
+		facts = append(facts, mount.Fact{Allow: a})
+	}
+	if len(r.pusher.options.allowed) > 0 {
+		for _, h := range homes {
+			facts = append(facts, mount.Fact{Allow: h})
+		}
+	}
 	registry := r.host.Name()
 	for _, b := range r.inv.Blobs {
 		for _, o := range b.From {
@@ -115,6 +124,9 @@ func (r *run) wish(targets []string) auth.Scope {
 	}
 	if r.policy.NoMounts || r.policy.Force {
 		return s
+	}
+	for _, b := range r.books() {
+		s = s.Union(auth.Pull(b.repository))
 	}
 	for _, b := range r.blobs {
 		for _, src := range r.evidence.Sources(b.Digest) {
@@ -146,6 +158,9 @@ func (r *run) bring(ctx context.Context) error {
 		return err
 	}
 	if !done {
+		if err := r.consult(ctx); err != nil {
+			return err
+		}
 		if err := r.ask(ctx); err != nil {
 			return err
 		}

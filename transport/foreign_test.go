@@ -134,6 +134,27 @@ func TestForeignSession(t *testing.T) {
 	}
 }
 
+// A registry that is spoken to by http gets no credential by https, and the
+// other way round: what answers there may be somebody else.
+func TestForeignScheme(t *testing.T) {
+	const host = "127.0.0.1:5000"
+	d, body := content(pattern(2000))
+	for own, other := range map[string]string{"http": "https", "https": "http"} {
+		registry := registrytest.New(registrytest.Behaviour{Auth: &registrytest.Auth{Users: map[string]string{"alice": "secret"}}})
+		sent := &spy{next: registry.Client()}
+		r := newRepository(t, host, "app", sent, as("alice", "secret"))
+		r.host.settle(own)
+		s := open(t, r, d)
+		s.url.Scheme, s.url.Host = other, host
+		wantStatus(t, "put", s.Put(t.Context(), d, body), 401)
+		for _, out := range sent.seen() {
+			if out.scheme == other && out.auth != "" {
+				t.Errorf("by %s instead of %s: Authorization %q", other, own, out.auth)
+			}
+		}
+	}
+}
+
 // A 401 of another host is an answer: it gets no credential, and its challenge
 // counts for nothing.
 func TestForeignChallenge(t *testing.T) {

@@ -99,20 +99,28 @@ const maxManifest = 16 << 20
 
 // Manifest asks for the manifest behind a tag or digest (spec end-3). It is
 // zero when the answer is not 200, or when what came is not what the digest
-// names.
+// names, be it the reference or the answer's Docker-Content-Digest.
 func (r *Repository) Manifest(ctx context.Context, reference string) (Answer, Manifest) {
+	return r.SourceManifest(ctx, r.path(), reference)
+}
+
+// SourceManifest is [Repository.Manifest] of another repository of the same
+// registry, read with the credential of this one: what it cannot read it cannot
+// mount from.
+func (r *Repository) SourceManifest(ctx context.Context, source, reference string) (Answer, Manifest) {
 	a := r.do(ctx, call{
-		op: "get manifest", request: wire.Request{Kind: wire.ManifestGet, Repository: r.path(), Reference: reference},
-		header: acceptManifests(), must: auth.Pull(r.path()), patience: whenUnheard, keep: maxManifest,
+		op: "get manifest", request: wire.Request{Kind: wire.ManifestGet, Repository: source, Reference: reference},
+		header: acceptManifests(), must: auth.Pull(source), patience: whenUnheard, keep: maxManifest,
 	})
 	if a.Status != http.StatusOK {
 		return a, Manifest{}
 	}
-	m := Manifest{MediaType: a.header.Get("Content-Type"), Digest: digest.FromBytes(a.body), Body: a.body}
-	if want, err := digest.Parse(reference); err == nil && want != want.Algorithm().FromBytes(a.body) {
-		return a, Manifest{}
+	for _, want := range []digest.Digest{digest.Digest(reference), a.Digest} {
+		if want.Validate() == nil && want != want.Algorithm().FromBytes(a.body) {
+			return a, Manifest{}
+		}
 	}
-	return a, m
+	return a, Manifest{MediaType: a.header.Get("Content-Type"), Digest: digest.FromBytes(a.body), Body: a.body}
 }
 
 // HasManifest asks whether a tag or digest stands (spec end-3, HEAD).

@@ -123,9 +123,13 @@ func TestCancel(t *testing.T) {
 	}
 	tokens, realm := registrytest.StartTokenServer(t, registrytest.TokenBehaviour{})
 	registry, r := world(t, registrytest.Behaviour{})
+	early := open(t, r, digest.FromString("blob"))
 	auth := tokens.Auth(realm)
 	auth.DistributionDelete = true
 	registry.SetBehaviour(func(b *registrytest.Behaviour) { b.Auth = auth })
+	if a := early.Cancel(t.Context()); a.Status != 401 || a.Requests != 1 || tokens.Count() != 0 {
+		t.Errorf("without a token: %v, %d requests, %d tokens", a.Failure(), a.Requests, tokens.Count())
+	}
 	s := open(t, r, digest.FromString("blob"))
 	before := tokens.Count()
 	a := s.Cancel(t.Context())

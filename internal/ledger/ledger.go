@@ -4,10 +4,12 @@
 //
 // What is remembered only orders tries: it never skips a blob. So a fact that
 // is out of date costs a request, not a push.
+//
+// What a ledger knows of a host can outlive the process as segments: see
+// [Ledger.Import], [Ledger.Export] and [Ledger.Saved].
 package ledger
 
 import (
-	"container/list"
 	"sync"
 	"time"
 
@@ -25,9 +27,16 @@ const (
 	maxBlobs = 50_000
 	// maxPlaces bounds the repositories remembered of one blob.
 	maxPlaces = 8
+	// traitExpiry is how long traits, limits and the last manifests are
+	// remembered outside of the process. Registries change their ways seldom
+	// (ECR can switch mounting on), and keep what a tag names.
+	traitExpiry = 7 * 24 * time.Hour
 	// maxDoubts bounds the sources remembered of one host as unreadable for a
 	// target; the oldest doubt is forgotten first.
 	maxDoubts = 256
+	// maxLasts bounds the targets of one host of which the last manifest is
+	// remembered; the one that was noted longest ago is forgotten first.
+	maxLasts = 2048
 )
 
 // Ledger remembers facts by registry host. Hosts are told apart with their
@@ -42,28 +51,6 @@ type Ledger struct {
 	hosts map[string]*host
 }
 
-// host is what is known of one registry host.
-type host struct {
-	traits mount.Traits
-	blobs  map[digest.Digest]*list.Element // of *places
-	order  *list.List                      // most recently touched first
-	doubts map[doubt]time.Time
-}
-
-// places is where a blob was seen, most recent last.
-type places struct {
-	digest digest.Digest
-	seen   []place
-}
-
-type place struct {
-	repository string
-	at         time.Time
-}
-
-// doubt says that the credential of a target could not read a source.
-type doubt struct{ target, source string }
-
 // Traits returns what is known of a host.
 func (l *Ledger) Traits(name string) mount.Traits {
 	l.mu.Lock()
@@ -71,7 +58,7 @@ func (l *Ledger) Traits(name string) mount.Traits {
 	if h := l.hosts[name]; h != nil {
 		return h.traits
 	}
-	return mount.Traits{}
+	return mount.Priors(name)
 }
 
 // Evidence returns what is known of the given blobs for a push to target on a
@@ -81,7 +68,7 @@ func (l *Ledger) Evidence(name, target string, blobs []digest.Digest) mount.Evid
 	defer l.mu.Unlock()
 	h := l.hosts[name]
 	if h == nil {
-		return mount.NewEvidence(target, mount.Traits{})
+		return mount.NewEvidence(target, mount.Priors(name))
 	}
 	now := l.now()
 	var facts []mount.Fact
@@ -114,9 +101,9 @@ func (l *Ledger) Record(name, target string, facts ...mount.Fact) mount.Traits {
 	for _, f := range facts {
 		switch {
 		case f.Trait != 0:
-			h.traits = h.traits.See(f.Trait, f.Value)
+			h.see(f.Trait, f.Value, now)
 		case f.Limit > 0:
-			h.traits = h.traits.SeeLimit(f.Limit, f.Patch)
+			h.seeLimit(f.Limit, f.Patch, now)
 		case f.Doubted && f.Blob == "":
 			h.distrust(doubt{target, f.Source.Repository}, now)
 		case f.Doubted:
@@ -137,85 +124,4 @@ func (l *Ledger) now() time.Time {
 		return time.Now()
 	}
 	return l.Now()
-}
-
-func (l *Ledger) host(name string) *host {
-	h := l.hosts[name]
-	if h == nil {
-		h = &host{blobs: map[digest.Digest]*list.Element{}, order: list.New(), doubts: map[doubt]time.Time{}}
-		if l.hosts == nil {
-			l.hosts = map[string]*host{}
-		}
-		l.hosts[name] = h
-	}
-	return h
-}
-
-// remember notes that repository holds d.
-func (h *host) remember(d digest.Digest, repository string, now time.Time) {
-	e := h.blobs[d]
-	if e == nil {
-		e = h.order.PushFront(&places{digest: d})
-		h.blobs[d] = e
-	} else {
-		h.order.MoveToFront(e)
-	}
-	p := e.Value.(*places)
-	p.drop(repository)
-	p.seen = append(p.seen, place{repository, now})
-	if len(p.seen) > maxPlaces {
-		p.seen = p.seen[1:]
-	}
-	if h.order.Len() > maxBlobs {
-		last := h.order.Back()
-		h.order.Remove(last)
-		delete(h.blobs, last.Value.(*places).digest)
-	}
-}
-
-// forget takes back that repository holds d.
-func (h *host) forget(d digest.Digest, repository string) {
-	e := h.blobs[d]
-	if e == nil {
-		return
-	}
-	p := e.Value.(*places)
-	p.drop(repository)
-	if len(p.seen) == 0 {
-		h.order.Remove(e)
-		delete(h.blobs, d)
-	}
-}
-
-// drop removes repository from the places.
-func (p *places) drop(repository string) {
-	kept := make([]place, 0, len(p.seen)+1)
-	for _, s := range p.seen {
-		if s.repository != repository {
-			kept = append(kept, s)
-		}
-	}
-	p.seen = kept
-}
-
-// distrust notes that a source cannot be read with the credential of a target.
-// What others have recorded of it stays: their credential may read it.
-func (h *host) distrust(d doubt, now time.Time) {
-	delete(h.doubts, d) // raised again, it needs no room of another
-	if len(h.doubts) >= maxDoubts {
-		delete(h.doubts, h.oldestDoubt())
-	}
-	h.doubts[d] = now
-}
-
-// oldestDoubt returns the doubt that was raised longest ago.
-func (h *host) oldestDoubt() doubt {
-	var oldest doubt
-	var since time.Time
-	for d, at := range h.doubts {
-		if oldest == (doubt{}) || at.Before(since) {
-			oldest, since = d, at
-		}
-	}
-	return oldest
 }

@@ -1,0 +1,121 @@
+package ledger
+
+import (
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/mount"
+)
+
+// stamp is a time as segments hold it: milliseconds since 1970. 0 is none.
+type stamp int64
+
+// stampOf returns a time as a stamp.
+func stampOf(t time.Time) stamp { return stamp(t.UnixMilli()) }
+
+// time returns the stamp as a time.
+func (s stamp) time() time.Time { return time.UnixMilli(int64(s)) }
+
+// alive says whether what was seen at s is still worth something: it is not
+// older than ttl, nor from the future.
+func (s stamp) alive(now time.Time, ttl time.Duration) bool {
+	at := stampOf(now)
+	return s <= at && s > at-stamp(ttl.Milliseconds())
+}
+
+// fresh says whether what was seen at the given time is worth saving, when
+// segments hold it with the time kept: they hold none, or one that has aged.
+// What is seen again and again is thus not saved again and again.
+func fresh(at time.Time, kept stamp, ttl time.Duration) bool {
+	return kept == 0 || stampOf(at)-kept > stamp(ttl.Milliseconds()/4)
+}
+
+// fresh says whether a trait is worth saving, given how often it was seen.
+func (s sight) fresh(n mount.Seen) bool {
+	return capped(n) != s.keptCount || fresh(s.at, s.kept, traitExpiry)
+}
+
+// facts is what a segment holds.
+type facts struct {
+	places []placeFact
+	lasts  []lastFact
+	traits []traitFact
+	limits [numLimits]limitFact
+	future bool // some of its times were from the future
+}
+
+type placeFact struct {
+	digest     digest.Digest
+	repository string
+	at         stamp
+}
+
+type lastFact struct {
+	target string
+	digest digest.Digest
+	at     stamp
+}
+
+type traitFact struct {
+	trait mount.Trait
+	count mount.Seen
+	at    stamp
+}
+
+type limitFact struct {
+	size int64 // 0 for none
+	at   stamp
+}
+
+// empty says that a segment with these facts is of no more use to anyone.
+func (f facts) empty() bool {
+	return len(f.places) == 0 && len(f.lasts) == 0 && len(f.traits) == 0 && f.limits == [numLimits]limitFact{} && !f.future
+}
+
+// The bounds of what is taken from a segment, or written into one.
+const (
+	// maxCount bounds how often a trait counts as seen: so few observations
+	// that a host which has changed its ways can overturn them.
+	maxCount = 4
+	// maxKept bounds the repositories of one blob; the newest are kept.
+	maxKept = 3
+	// minLimit is the smallest limit of a body, in bytes, that is believed. Hosts
+	// that take less take no layer at all.
+	minLimit = 1 << 19
+	// maxName bounds the name of a repository, as distribution does.
+	maxName = 255
+)
+
+// capped bounds counts to maxCount, and keeps which of them is the larger.
+func capped(n mount.Seen) mount.Seen {
+	if most := max(n.Yes, n.No); most > maxCount {
+		n.Yes = share(n.Yes, most)
+		n.No = share(n.No, most)
+	}
+	return n
+}
+
+// share returns n of most as a share of maxCount, rounded down.
+func share(n, most int) int { return int(float64(n) / float64(most) * maxCount) }
+
+// traitNames names the traits in segments.
+func traitNames() map[mount.Trait]string {
+	return map[mount.Trait]string{
+		mount.MountsFrom: "mounts-from",
+		mount.SelfMounts: "self-mounts",
+		mount.Discovers:  "discovers",
+		mount.SeesTarget: "sees-target",
+		mount.TakesAny:   "takes-any",
+		mount.MissOpens:  "miss-opens",
+		mount.Heads:      "heads",
+		mount.Resumes:    "resumes",
+	}
+}
+
+// nameable says whether s has the form of a repository's name. Nothing else is
+// written into a segment as one, nor taken from it.
+func nameable(s string) bool {
+	return s != "" && len(s) <= maxName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789._-/") == "" && s[0] != '/'
+}

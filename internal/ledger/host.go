@@ -1,0 +1,204 @@
+package ledger
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/mount"
+)
+
+// host is what is known of one registry host.
+type host struct {
+	traits mount.Traits
+	seen   map[mount.Trait]sight
+	limits [numLimits]limit
+	blobs  map[digest.Digest]*list.Element // of *places
+	order  *list.List                      // most recently touched first
+	doubts map[doubt]time.Time
+	lasts  map[string]last // by target
+
+	// What segments hold of it.
+	loaded  map[string]bool            // segments that were loaded and hold something
+	spent   map[string]bool            // segments that were loaded and hold nothing of use
+	own     map[[sha256.Size]byte]bool // contents saved since the segments were last loaded
+	wrong   bool                       // something that a segment holds was forgotten
+	changes int                        // counts what became worth saving
+	saved   int                        // the changes that were saved
+}
+
+// places is where a blob was seen, most recent last.
+type places struct {
+	digest digest.Digest
+	seen   []place
+}
+
+type place struct {
+	repository string
+	at         time.Time
+	kept       stamp // the time that a segment holds
+}
+
+// doubt says that the credential of a target could not read a source.
+type doubt struct{ target, source string }
+
+// sight is when a trait was last observed, and what a segment holds of it.
+type sight struct {
+	at        time.Time
+	kept      stamp
+	keptCount mount.Seen
+}
+
+// limit is when the smallest body that was refused was last refused.
+type limit struct {
+	size int64 // in bytes; 0 if none was refused
+	at   time.Time
+	kept stamp
+}
+
+// The kinds of limits: of a PUT, and of a PATCH as well.
+const (
+	limitPut = iota
+	limitPatch
+	numLimits
+)
+
+// last is the manifest that was last put into a target, or seen there.
+type last struct {
+	digest digest.Digest
+	at     time.Time
+	kept   stamp
+}
+
+func (l *Ledger) host(name string) *host {
+	h := l.hosts[name]
+	if h == nil {
+		h = &host{
+			blobs: map[digest.Digest]*list.Element{}, order: list.New(), doubts: map[doubt]time.Time{},
+			seen: map[mount.Trait]sight{}, lasts: map[string]last{},
+			loaded: map[string]bool{}, spent: map[string]bool{}, own: map[[sha256.Size]byte]bool{},
+		}
+		if l.hosts == nil {
+			l.hosts = map[string]*host{}
+		}
+		l.hosts[name] = h
+	}
+	return h
+}
+
+// see notes an observation of a trait.
+func (h *host) see(t mount.Trait, value bool, now time.Time) {
+	h.traits = h.traits.See(t, value)
+	s := h.seen[t]
+	s.at = now
+	h.seen[t] = s
+	h.note(s.fresh(h.traits.Of(t)))
+}
+
+// seeLimit notes that a body of size bytes was refused.
+func (h *host) seeLimit(size int64, patch bool, now time.Time) {
+	h.traits = h.traits.SeeLimit(size, patch)
+	m := &h.limits[limitPut]
+	if patch {
+		m = &h.limits[limitPatch]
+	}
+	switch {
+	case m.size == 0 || size < m.size:
+		*m = limit{size: size, at: now}
+	case size == m.size:
+		m.at = now
+	}
+	h.note(fresh(m.at, m.kept, traitExpiry))
+}
+
+// note counts a change that is worth saving.
+func (h *host) note(worth bool) {
+	if worth {
+		h.changes++
+	}
+}
+
+// remember notes that repository holds d.
+func (h *host) remember(d digest.Digest, repository string, now time.Time) {
+	e := h.blobs[d]
+	if e == nil {
+		e = h.order.PushFront(&places{digest: d})
+		h.blobs[d] = e
+	} else {
+		h.order.MoveToFront(e)
+	}
+	p := e.Value.(*places)
+	kept := p.drop(repository)
+	p.seen = append(p.seen, place{repository, now, kept})
+	h.note(fresh(now, kept, expiry))
+	if len(p.seen) > maxPlaces {
+		p.seen = p.seen[1:]
+	}
+	if h.order.Len() > maxBlobs {
+		last := h.order.Back()
+		h.order.Remove(last)
+		delete(h.blobs, last.Value.(*places).digest)
+	}
+}
+
+// forget takes back that repository holds d.
+func (h *host) forget(d digest.Digest, repository string) {
+	e := h.blobs[d]
+	if e == nil {
+		return
+	}
+	p := e.Value.(*places)
+	h.disown(p.drop(repository))
+	if len(p.seen) == 0 {
+		h.order.Remove(e)
+		delete(h.blobs, d)
+	}
+}
+
+// disown notes that something was forgotten: if a segment holds it, that
+// segment is to be replaced.
+func (h *host) disown(kept stamp) {
+	if kept != 0 {
+		h.wrong = true
+		h.note(true)
+	}
+}
+
+// drop removes repository from the places, and returns which time of it a
+// segment holds.
+func (p *places) drop(repository string) (dropped stamp) {
+	kept := make([]place, 0, len(p.seen)+1)
+	for _, s := range p.seen {
+		if s.repository != repository {
+			kept = append(kept, s)
+		} else {
+			dropped = s.kept
+		}
+	}
+	p.seen = kept
+	return dropped
+}
+
+// distrust notes that a source cannot be read with the credential of a target.
+// What others have recorded of it stays: their credential may read it.
+func (h *host) distrust(d doubt, now time.Time) {
+	delete(h.doubts, d) // raised again, it needs no room of another
+	if len(h.doubts) >= maxDoubts {
+		delete(h.doubts, h.oldestDoubt())
+	}
+	h.doubts[d] = now
+}
+
+// oldestDoubt returns the doubt that was raised longest ago.
+func (h *host) oldestDoubt() doubt {
+	var oldest doubt
+	var since time.Time
+	for d, at := range h.doubts {
+		if oldest == (doubt{}) || at.Before(since) {
+			oldest, since = d, at
+		}
+	}
+	return oldest
+}

@@ -1,0 +1,212 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/transport"
+)
+
+// Evidence is a source of facts that a caller can add: a build cache that knows
+// where layers came from, a catalogue of base images. See [WithEvidence].
+type Evidence interface {
+	// Facts returns what is known or believed of blobs for a push to target, most
+	// often made with mount.At: a blob is in a repository of the target's
+	// registry. Facts only order the tries; one that is wrong costs a request, not
+	// a push. Names of repositories on other registries must not be among them.
+	//
+	// It is called once for each repository of a push, by many goroutines at once,
+	// and should be quick. An error is logged and otherwise as if there were no
+	// facts.
+	Facts(ctx context.Context, target name.Repository, blobs []digest.Digest) ([]mount.Fact, error)
+}
+
+// added returns the facts that the caller's sources of evidence give. What they
+// say can only order the tries, whatever they claim.
+func (r *run) added(ctx context.Context, blobs []digest.Digest) []mount.Fact {
+	var facts []mount.Fact
+	for _, e := range r.pusher.options.evidence {
+		given, err := e.Facts(ctx, r.target.repository, blobs)
+		if err != nil {
+			r.pusher.options.log.Debug("no evidence", "target", r.target.repository.Name(), "err", err)
+			continue
+		}
+		for _, f := range given {
+			if f.Blob != "" && f.Source.Repository != "" {
+				facts = append(facts, mount.At(f.Blob, f.Source.Repository, min(f.Source.Belief, mount.Remembered)))
+			}
+		}
+	}
+	return facts
+}
+
+// maxChildren bounds how many images of an index are read to learn what a
+// repository holds.
+const maxChildren = 8
+
+// book is a manifest that may be read to learn what its repository holds.
+type book struct {
+	repository, reference string
+}
+
+// Observe reads the manifest behind ref, and those below it, and remembers which
+// blobs the repository holds: later pushes to the same registry may mount them
+// from there. No layer is read. It takes one request, and one more for each
+// image of an index.
+func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
+	if ref == nil {
+		return &Error{Op: "observe", Err: fmt.Errorf("%w: it is nil", ErrReference)}
+	}
+	repo := ref.Context()
+	h := p.host(repo.Registry)
+	r := h.Repository(repo, auth.Scope{})
+	blobs, a, err := read(ctx, r, book{repo.RepositoryStr(), ref.Identifier()}, nil)
+	if err != nil {
+		return &Error{Op: "observe", Ref: ref.Name(), Err: err}
+	}
+	if len(blobs) == 0 {
+		return &Error{Op: "observe", Ref: ref.Name(), Err: a.Failure()}
+	}
+	var facts []mount.Fact
+	for d := range blobs {
+		facts = append(facts, mount.At(d, repo.RepositoryStr(), mount.Confirmed))
+	}
+	p.ledger.Record(h.Name(), repo.RepositoryStr(), facts...)
+	return nil
+}
+
+// consult reads the manifests that may say where the blobs are: of the images
+// that the image says it was built on, and of those that the caller named. Each
+// is read once by a Pusher, and only where that is worth its request.
+func (r *run) consult(ctx context.Context) error {
+	if r.policy.NoMounts || r.policy.Force {
+		return nil
+	}
+	for _, b := range r.books() {
+		if !r.plan(r.policy).WorthReading(b.repository) || !r.pusher.open(r.host.Name(), b) {
+			continue
+		}
+		blobs, a, err := read(ctx, r.repo, b, r.platform())
+		r.count(a)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil || len(blobs) == 0 {
+			r.pusher.options.log.Debug("not read", "repository", b.repository, "reference", b.reference, "status", a.Status, "err", err)
+			continue
+		}
+		var facts []mount.Fact
+		for d := range blobs {
+			facts = append(facts, mount.At(d, b.repository, mount.Confirmed))
+		}
+		r.learn(facts...)
+	}
+	return nil
+}
+
+// books returns the manifests that may be worth reading, on the registry of the
+// target, the target itself not among them.
+func (r *run) books() []book {
+	var out []book
+	add := func(b book) {
+		if b.repository != "" && b.repository != r.target.repository.RepositoryStr() && r.known().Allows(b.repository) {
+			out = append(out, b)
+		}
+	}
+	for _, m := range r.inv.Manifests {
+		if m.Base == nil || m.Base.Registry != r.host.Name() {
+			continue
+		}
+		reference := m.Base.Reference
+		if m.Base.Digest != "" {
+			reference = m.Base.Digest.String()
+		}
+		add(book{m.Base.Repository, reference})
+	}
+	for _, ref := range r.pusher.options.bases {
+		if ref.Context().RegistryStr() == r.host.Name() {
+			add(book{ref.Context().RepositoryStr(), ref.Identifier()})
+		}
+	}
+	return out
+}
+
+// platform returns the platform of the image, if it says which it is for.
+func (r *run) platform() *v1.Platform {
+	for _, m := range r.inv.Manifests {
+		if m.Platform != nil {
+			return m.Platform
+		}
+	}
+	return nil
+}
+
+// open says whether a manifest has not been read by this Pusher yet.
+func (p *Pusher) open(host string, b book) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := host + "/" + b.repository + "@" + b.reference
+	if p.read[key] {
+		return false
+	}
+	if len(p.read) >= maxBooks {
+		clear(p.read)
+	}
+	p.read[key] = true
+	return true
+}
+
+// maxBooks bounds how many manifests a Pusher remembers to have read.
+const maxBooks = 4096
+
+// read returns the blobs that a manifest names: of an index, those of the images
+// for a platform, or of all of them if none is given.
+func read(ctx context.Context, r *transport.Repository, b book, p *v1.Platform) (map[digest.Digest]bool, transport.Answer, error) {
+	a, m := r.SourceManifest(ctx, b.repository, b.reference)
+	if !a.Heard() {
+		return nil, a, a.Failure()
+	}
+	if a.Status != http.StatusOK || m.Body == nil {
+		return nil, a, nil
+	}
+	var doc struct {
+		Config    v1.Descriptor   `json:"config"`
+		Layers    []v1.Descriptor `json:"layers"`
+		Manifests []v1.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(m.Body, &doc); err != nil {
+		return nil, a, errors.Join(errors.New("manifest is no JSON"), err)
+	}
+	blobs := map[digest.Digest]bool{}
+	for _, d := range append(doc.Layers, doc.Config) {
+		if d.Digest.Hex != "" && d.MediaType.IsDistributable() {
+			blobs[digest.Digest(d.Digest.String())] = true
+		}
+	}
+	for i, child := range doc.Manifests {
+		if i == maxChildren {
+			break
+		}
+		if p != nil && child.Platform != nil && !child.Platform.Satisfies(*p) {
+			continue
+		}
+		below, answer, err := read(ctx, r, book{b.repository, child.Digest.String()}, p)
+		a.Requests += answer.Requests
+		if err != nil {
+			return blobs, a, err
+		}
+		for d := range below {
+			blobs[d] = true
+		}
+	}
+	return blobs, a, nil
+}
