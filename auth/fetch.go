@@ -97,7 +97,13 @@ func (h *Host) obtain(ctx context.Context, ch *challenge, cred credential, targe
 	t, err := h.exchange(ctx, ch, cred, target, want)
 	var short error
 	useless := err == nil && t.claimed && len(t.granted.actions(target)) == 0
-	if !sources.IsZero() && (useless || refused(err) || failed(err)) {
+	if useless && !sources.IsZero() {
+		if grantsPush(t, sources) { // it is good for another target, and says what is to be read there
+			h.memory.keep(cred.id, t, barredBy(t, sources), h.config.Now())
+			sources = Scope{}
+		}
+		t, err = h.exchange(ctx, ch, cred, target, want.only(target))
+	} else if !sources.IsZero() && (refused(err) || failed(err)) {
 		if failed(err) {
 			short = err
 		}
@@ -108,11 +114,21 @@ func (h *Host) obtain(ctx context.Context, ch *challenge, cred credential, targe
 	}
 	var barred []string
 	if short == nil {
-		// For an opaque token, granted is what was asked for last.
-		barred = slices.DeleteFunc(sources.Repositories(), func(r string) bool { return t.granted.Contains(Pull(r)) })
+		barred = barredBy(t, sources)
 	}
 	h.memory.keep(cred.id, t, barred, h.config.Now())
 	return result{token: t, short: short}, nil
+}
+
+// grantsPush reports whether a token permits to push to one of the repositories.
+func grantsPush(t *token, repositories Scope) bool {
+	return slices.ContainsFunc(repositories.Repositories(), func(r string) bool { return t.granted.Contains(Push(r)) })
+}
+
+// barredBy returns the sources that a token does not permit to pull. For an
+// opaque token, granted is what was asked for last.
+func barredBy(t *token, sources Scope) []string {
+	return slices.DeleteFunc(sources.Repositories(), func(r string) bool { return t.granted.Contains(Pull(r)) })
 }
 
 // failed reports whether err is a token server's inability to answer, which may come from what was asked.

@@ -10,6 +10,8 @@ type Refusal struct {
 	Codes []string
 	// Missing are the digests that the answer names as missing.
 	Missing []digest.Digest
+	// Texts are the messages of the answer, in no form that is agreed on.
+	Texts []string
 }
 
 // Remedy is what is worth doing before a refused manifest is put again.
@@ -63,6 +65,33 @@ func Repair(r Refusal, blobs []Blob, how []Disposition, p Policy, round int) (Re
 		return Remedy{Policy: p, Pause: firstPause * float64(int(1)<<(2*round))}, true
 	}
 	return r.onceMore(p, round)
+}
+
+// RepairChildren returns the indexes of the children of an index that are worth
+// putting again after the index was refused for the round-th time: those that the
+// refusal names as missing, or, when it names nothing, at first all that were
+// believed to stand and not put in this push. A registry may have collected them
+// since.
+func RepairChildren(r Refusal, children []digest.Digest, believed []bool, round int) []int {
+	if round >= maxRounds {
+		return nil
+	}
+	var named, trusted []int
+	for i, d := range children {
+		for _, m := range r.Missing {
+			if m == d {
+				named = append(named, i)
+				break
+			}
+		}
+		if believed[i] {
+			trusted = append(trusted, i)
+		}
+	}
+	if _, unknown := r.blames(nil); len(named) > 0 || len(r.Missing) > 0 || !unknown || round > 0 {
+		return named
+	}
+	return trusted
 }
 
 // onceMore puts a manifest a second time when the refusal makes no sense for a

@@ -38,6 +38,12 @@ const (
 	// MountsUnreferenced: a blob can be mounted from a repository where no
 	// manifest names it yet (not on ECR).
 	MountsUnreferenced
+	// TagParams: a manifest that is put by its digest gets the tags that its
+	// parameters name (zot, olareg).
+	TagParams
+	// Lists: the host lists the manifests that refer to another by itself, so that
+	// no tag has to be kept for that (OCI-Subject: zot, olareg).
+	Lists
 
 	numTraits
 )
@@ -48,6 +54,7 @@ func (t Trait) String() string {
 		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
 		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD", Resumes: "resumes uploads",
 		Phantoms: "phantom mounts", MountsUnreferenced: "mounts what no manifest names",
+		TagParams: "takes tags as parameters", Lists: "lists referrers",
 	}
 	if t > 0 && t < numTraits {
 		return names[t]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sort"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,25 +27,31 @@ func sortBySize(order []int, blobs []mount.Blob) {
 }
 
 // settleAll brings the blobs with the given indexes to the target. One that
-// fails does not stop the others, since what they bring is of use to the next
-// push; but none starts once one has failed.
+// fails does not stop those under way, since what they bring is of use to the
+// next push, unless the target may not be pushed to at all; but none starts once
+// one has failed.
 func (r *run) settleAll(ctx context.Context, order []int, p mount.Policy) error {
+	under, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var g errgroup.Group
 	g.SetLimit(r.pusher.options.concurrency)
-	failed := make(chan struct{}, len(order)+1)
+	var failed atomic.Bool
 	for _, i := range order {
-		if len(failed) > 0 || ctx.Err() != nil {
+		if failed.Load() || under.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			err := r.settle(ctx, i, p)
-			if err != nil {
-				failed <- struct{}{}
+			err := r.settle(under, i, p)
+			if err != nil && !failed.Swap(true) && (errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrDenied)) {
+				stop(err)
 			}
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
+		if cause := context.Cause(under); cause != nil && ctx.Err() == nil {
+			return cause // that of the blob that was refused, not of those that it stopped
+		}
 		return err
 	}
 	return context.Cause(ctx)

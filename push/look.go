@@ -28,20 +28,26 @@ func (r *run) look(ctx context.Context) (done bool, err error) {
 	ref := r.target.refs[0]
 	if _, ok := ref.(name.Digest); ok {
 		r.learn(mount.Fact{DigestAsked: true})
-		return r.lookDigest(ctx)
+		done, err := r.lookDigest(ctx)
+		if err == nil && !done {
+			r.lookBack(ctx)
+		}
+		return done, err
 	}
 	a, m := r.repo.Manifest(ctx, ref.Identifier())
 	r.count(a)
 	switch {
-	case !a.Heard():
+	case !a.Heard() || a.Barred():
 		return false, a.Failure()
 	case a.Status == http.StatusNotFound:
 		r.learn(mount.Looked(absence(a)))
+		r.lookBack(ctx)
 	case m.Digest == r.inv.Root().Digest:
 		r.refs[0].Stands, r.refs[0].Unchanged = true, true
 		r.stands()
 		return !r.policy.Strict, nil
 	case m.Body != nil:
+		r.last(m.Digest)
 		r.learn(append(r.proves(ctx, m), mount.Looked(mount.TagOther))...)
 	}
 	return false, nil
@@ -58,12 +64,15 @@ func absence(a transport.Answer) mount.Standing {
 // lookDigest asks whether the digest of the image stands.
 func (r *run) lookDigest(ctx context.Context) (done bool, err error) {
 	a := r.count(r.repo.HasManifest(ctx, r.inv.Root().Digest.String()))
-	if !a.Heard() {
+	if !a.Heard() || a.Barred() {
 		return false, a.Failure()
 	}
 	if a.Status == http.StatusOK {
 		r.stands()
 		return !r.policy.Strict, nil
+	}
+	if a.Status == http.StatusNotFound {
+		r.gone(r.inv.Root().Digest)
 	}
 	if a.Has(wire.CodeNameUnknown) {
 		r.learn(mount.Looked(mount.RepoAbsent))
@@ -190,16 +199,37 @@ func (r *run) question(ctx context.Context, q mount.Question) (done bool, err er
 	return false, r.try(ctx, r.work[q.Step], q.Try)
 }
 
-// lookTags asks whether the repository exists.
+// lookTags asks whether the repository exists. One without tags counts as none:
+// some registries list the tags of any name (olareg).
 func (r *run) lookTags(ctx context.Context) error {
 	a := r.count(r.repo.Tags(ctx, 1))
+	tags, listed := a.Listed()
 	switch {
 	case !a.Heard():
 		return a.Failure()
-	case a.Status == http.StatusNotFound:
+	case a.Status == http.StatusNotFound || listed && len(tags) == 0:
 		r.learn(mount.Looked(mount.RepoAbsent))
 	default:
 		r.learn(mount.Looked(mount.RepoExists))
 	}
 	return nil
+}
+
+// dropUnreadable takes out the sources that the token which was had for the look
+// does not permit to read.
+func (r *run) dropUnreadable() {
+	seen := map[string]bool{}
+	for _, b := range r.blobs {
+		for _, s := range r.known().Sources(b.Digest) {
+			if seen[s.Repository] {
+				continue
+			}
+			seen[s.Repository] = true
+			if readable, known := r.host.Readable(r.target.repository, s.Repository); known && !readable {
+				r.mu.Lock()
+				r.evidence = r.evidence.With(mount.Doubt(s.Repository))
+				r.mu.Unlock()
+			}
+		}
+	}
 }

@@ -32,6 +32,7 @@ type options struct {
 	retry            transport.Retry
 	stall            time.Duration
 	policy           mount.Policy
+	memory           Memory
 }
 
 // The defaults of the options.

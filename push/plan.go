@@ -63,6 +63,7 @@ func (p *Pusher) Plan(ctx context.Context, image Image, refs ...name.Reference) 
 	if err != nil {
 		return &Plan{}, err
 	}
+	p.keeper.recall(ctx, groups)
 	plan := &Plan{Digest: inv.Root().Digest}
 	var errs []error
 	w := transport.NewWork(p.options.retry)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	profileLayer = 4 << 20 // bytes of each layer
+	profileLayer = 1 << 20 // bytes of each layer
 	profileBase  = 4       // layers of the base
 	profileApp   = 3       // layers on top of it
 )
@@ -120,7 +120,9 @@ func priceOf(t testing.TB, b registrytest.Behaviour, s situation, push client) p
 	var refs []name.Reference
 	for _, where := range s.refs {
 		refs = append(refs, ref(t, host, where))
-		r.CreateRepository(refs[len(refs)-1].Context().RepositoryStr())
+		if b.RepoAbsentReset { // such a registry creates none on a push
+			r.CreateRepository(refs[len(refs)-1].Context().RepositoryStr())
+		}
 	}
 	img := s.image(t, host)
 	label(t, r, "layer", img)

@@ -20,6 +20,7 @@ import (
 type Pusher struct {
 	options options
 	ledger  ledger.Ledger
+	keeper  *keeper
 
 	// mu guards the fields below.
 	mu    sync.Mutex
@@ -34,7 +35,9 @@ func New(opts ...Option) (*Pusher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	return &Pusher{options: o, hosts: map[string]*transport.Host{}, read: map[string]bool{}}, nil
+	p := &Pusher{options: o, hosts: map[string]*transport.Host{}, read: map[string]bool{}}
+	p.keeper = newKeeper(o.memory, &p.ledger, o.log)
+	return p, nil
 }
 
 // Push brings image to every reference. It is the same as [Pusher.Push] of a
@@ -74,6 +77,7 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 		return report, err
 	}
 	report.Digest = inv.Root().Digest
+	p.keeper.recall(ctx, groups)
 	var wg sync.WaitGroup
 	var runs []*run
 	w := transport.NewWork(p.options.retry)
@@ -84,6 +88,7 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 		}
 	}
 	wg.Wait()
+	p.keeper.keep(ctx, groups)
 	errs := make([]error, len(refs))
 	for _, r := range runs {
 		r.report(report, errs)

@@ -139,6 +139,9 @@ func (r *run) wish(targets []string) auth.Scope {
 // push brings the image to the repository and keeps what became of it.
 func (r *run) push(ctx context.Context) {
 	err := r.bring(ctx)
+	if root := r.inv.Root().Digest; r.stood(root) {
+		r.last(root)
+	}
 	r.homes.settleRest(r.place, err == nil)
 	for _, w := range r.work {
 		r.cancel(ctx, w)
@@ -158,6 +161,7 @@ func (r *run) bring(ctx context.Context) error {
 		return err
 	}
 	if !done {
+		r.dropUnreadable()
 		if err := r.consult(ctx); err != nil {
 			return err
 		}

@@ -1,11 +1,14 @@
 package transport
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/crossmount/crossmount/auth"
 	"github.com/crossmount/crossmount/internal/wire"
 )
 
@@ -47,6 +50,13 @@ type Answer struct {
 // OK says whether the status is one of 200 to 299.
 func (a Answer) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 
+// Barred says that no token could be had for the target itself: the token server
+// does not accept the credential, or grants it nothing there. No request to the
+// target can succeed then.
+func (a Answer) Barred() bool {
+	return a.Err != nil && a.Status == http.StatusUnauthorized && !errors.Is(a.Err, auth.ErrSourceRefused)
+}
+
 // Heard says whether an answer came.
 func (a Answer) Heard() bool { return a.Status != 0 }
 
@@ -59,6 +69,16 @@ func (a Answer) Has(code wire.Code) bool { return a.error().has(code) }
 
 // Tags returns the tags that the registry says it has set (OCI-Tag headers).
 func (a Answer) Tags() []string { return a.header.Values("OCI-Tag") }
+
+// Listed returns the tags in the answer to [Repository.Tags], and whether the
+// list could be read: of a long one, only the beginning is kept.
+func (a Answer) Listed() (tags []string, ok bool) {
+	var list struct {
+		Tags []string `json:"tags"`
+	}
+	err := json.Unmarshal(a.body, &list)
+	return list.Tags, a.Status == http.StatusOK && err == nil
+}
 
 // Failure returns the answer as an error: for the caller who cannot go on. It is
 // an *[Error], whatever the status.

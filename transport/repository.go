@@ -131,17 +131,44 @@ func (r *Repository) HasManifest(ctx context.Context, reference string) Answer {
 	})
 }
 
-// PutManifest puts a manifest under a tag or digest (spec end-7).
-func (r *Repository) PutManifest(ctx context.Context, reference, mediaType string, body []byte) Answer {
+// PutManifest puts a manifest under a tag or digest (spec end-7). With a digest,
+// tags are asked to be set as well (parameters tag): [Answer.Tags] says which the
+// registry has set. Many ignore them and answer 201 all the same.
+func (r *Repository) PutManifest(ctx context.Context, reference, mediaType string, body []byte, tags ...string) Answer {
+	return r.put(ctx, reference, body, http.Header{"Content-Type": {mediaType}}, tags)
+}
+
+// ReplaceManifest puts a manifest under a tag on the condition that the tag still
+// has the entity tag that [Answer.ETag] gave; else the answer is 412. Registries
+// that know no conditions put it anyway. An empty etag is no condition.
+func (r *Repository) ReplaceManifest(ctx context.Context, tag, mediaType string, body []byte, etag string) Answer {
+	h := http.Header{"Content-Type": {mediaType}}
+	if etag != "" {
+		h.Set("If-Match", etag)
+	}
+	return r.put(ctx, tag, body, h, nil)
+}
+
+// put puts a manifest.
+func (r *Repository) put(ctx context.Context, reference string, body []byte, h http.Header, tags []string) Answer {
 	return r.do(ctx, call{
-		op: "put manifest", request: wire.Request{Kind: wire.ManifestPut, Repository: r.path(), Reference: reference},
-		header: http.Header{"Content-Type": {mediaType}}, digest: digest.FromBytes(body),
-		must: auth.Push(r.path()), patience: whenUnheard, manifest: body,
+		op: "put manifest", request: wire.Request{Kind: wire.ManifestPut, Repository: r.path(), Reference: reference, Tags: tags},
+		header: h, digest: digest.FromBytes(body), must: auth.Push(r.path()), patience: whenUnheard, manifest: body,
 	})
 }
 
-// Tags asks for at most n tags of the repository (spec end-8b). Its use is in
-// the answer: 404 with NAME_UNKNOWN says that there is no repository.
+// ETag returns the entity tag of what was read, for [Repository.ReplaceManifest],
+// or "". A weak one is no use for that and counts as none.
+func (a Answer) ETag() string {
+	tag := a.header.Get("ETag")
+	if strings.HasPrefix(tag, "W/") {
+		return ""
+	}
+	return tag
+}
+
+// Tags asks for at most n tags of the repository (spec end-8b): see
+// [Answer.Listed]. 404 with NAME_UNKNOWN says that there is no repository.
 func (r *Repository) Tags(ctx context.Context, n int) Answer {
 	return r.do(ctx, call{
 		op: "list tags", request: wire.Request{Kind: wire.TagList, Repository: r.path(), N: n},

@@ -54,8 +54,9 @@ func TestSchemeIsFoundOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			registry, s, sent := secured(t)
 			r := newRepository(t, s.host, "app", sent, as("alice", "secret"), patient(Retry{}))
-			if a := first.run(t.Context(), r); !a.Heard() || a.Status == 400 || a.Status == 401 {
-				t.Errorf("first request: %v", a.Failure())
+			a := first.run(t.Context(), r)
+			if n := len(sent.seen()); !a.Heard() || a.Status == 400 || a.Status == 401 || a.Requests != 3 || n != 3 {
+				t.Errorf("first request: %v; the answer counts %d requests of %d", a.Failure(), a.Requests, n)
 			}
 			d, body := content(pattern(1000))
 			wantStatus(t, "put", open(t, r, d).Put(t.Context(), d, body), 201)

@@ -85,6 +85,9 @@ type withConfigLayer interface{ ConfigLayer() (v1.Layer, error) }
 // config returns the content of the config of img. It is read no sooner than it
 // is opened.
 func config(img v1.Image, d v1.Descriptor) content {
+	if _, ok := img.(bareImage); ok {
+		return content{sealed: errOnlyManifest}.orInline(d)
+	}
 	if with, ok := img.(withConfigLayer); ok {
 		if l, err := with.ConfigLayer(); err == nil {
 			return ofLayer(l, nil, d)

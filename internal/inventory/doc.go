@@ -20,4 +20,10 @@
 // The config of a pulled image is mountable as long as the image itself is the
 // one that package remote returned. Any mutation gives it a new config, or one
 // that no longer says where it was.
+//
+// # What the image does not hold
+//
+// An index may name manifests that it does not hold, and an image layers: a
+// sparse index, a thin image. Neither is an error here, since a registry may hold
+// them already. Whoever pushes has to make sure of that.
 package inventory

@@ -24,8 +24,8 @@ var (
 	ErrManifest = errors.New("malformed manifest")
 	// ErrSize means that two manifests give the same blob different sizes.
 	ErrSize = errors.New("the manifests disagree on the size of a blob")
-	// ErrMissingChild means that an index names something that cannot be had from
-	// it, as in a sparse index.
+	// ErrMissingChild means that an index names a manifest that cannot be had from
+	// it, as in a sparse index. [Of] does not fail for it: see [Manifest.Absent].
 	ErrMissingChild = errors.New("the index does not hold what it names")
 	// ErrUnsupported means something that is neither an image, an index nor a blob.
 	ErrUnsupported = errors.New("neither an image, an index nor a blob")

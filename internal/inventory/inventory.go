@@ -27,6 +27,9 @@ type Inventory struct {
 	// Manifests has each digest once, children before their parents and the root
 	// last. It is never empty.
 	Manifests []Manifest
+
+	root   Image                   // what was read
+	images map[digest.Digest]Image // the children that could be read
 }
 
 // Root returns the manifest of the image itself: the one that a tag names.
@@ -84,7 +87,7 @@ type Origin struct {
 	// Repository is the path, without the registry.
 	Repository string
 	// Belief is Remembered if the layer was pulled from there, Claimed if an
-	// annotation says so.
+	// annotation says so, Confirmed if a manifest that names it was found there.
 	Belief mount.Belief
 }
 
@@ -93,8 +96,15 @@ type Manifest struct {
 	Digest digest.Digest
 	// MediaType is what the manifest says of itself, else what the image says.
 	MediaType string
-	// Body is the manifest itself. It must not be changed.
+	// Body is the manifest itself. It must not be changed. It is nil for one that is
+	// absent.
 	Body []byte
+	// Absent is why the image does not hold the manifest, though an index in it
+	// names it: a sparse index. Then nothing is known of what is below. It is nil
+	// for all others, and never set for the root.
+	Absent error
+	// From is where an absent manifest may be, by annotations.
+	From []Origin
 	// Blobs are the indexes in Inventory.Blobs of all that it names, each once,
 	// the non-distributable ones too.
 	Blobs []int
@@ -105,6 +115,14 @@ type Manifest struct {
 	Platform *v1.Platform
 	// Base is what the image was built on, or nil.
 	Base *Base
+	// Subject is the manifest that this one refers to, by the field subject of the
+	// OCI image specification 1.1, or "". Manifests of Docker have none.
+	Subject digest.Digest
+	// ArtifactType is what kind of thing refers to the subject: the artifactType of
+	// the manifest, else, for an image, the media type of its config.
+	ArtifactType string
+	// Annotations of the manifest.
+	Annotations map[string]string
 }
 
 // Base is the image that another one was built on, by the annotations

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -25,20 +26,17 @@ const (
 // for each child of an index that package remote returned, and no content.
 //
 // The error is an [*Error] and says by errors.Is which of the errors of this
-// package it is, if any. Content that is missing is none: it shows in
-// [Blob.Open], if somebody calls that.
+// package it is, if any. What is missing is none: a child of an index shows as
+// [Manifest.Absent], and content in [Blob.Open], if somebody calls that.
 func Of(img Image) (*Inventory, error) {
-	w := walk{blobs: map[digest.Digest]int{}, manifests: map[digest.Digest]int{}}
-	if _, err := w.visit(img, node{}); err != nil {
-		return nil, err
-	}
-	return &w.Inventory, nil
+	return (&Inventory{root: img}).with(nil)
 }
 
 // walk is an inventory in the making.
 type walk struct {
 	Inventory
 	blobs, manifests map[digest.Digest]int // where in the inventory
+	found            map[digest.Digest]Found
 }
 
 // node is what is known of a manifest from above.
@@ -75,9 +73,17 @@ func (w *walk) visit(img Image, n node) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if n.depth > 0 {
+		w.images[m.Digest] = img
+	}
+	return w.add(m), nil
+}
+
+// add adds a manifest and returns its place.
+func (w *walk) add(m Manifest) int {
 	w.manifests[m.Digest] = len(w.Manifests)
 	w.Manifests = append(w.Manifests, m)
-	return len(w.Manifests) - 1, nil
+	return len(w.Manifests) - 1
 }
 
 // image adds the blobs of an image.
@@ -87,6 +93,7 @@ func (w *walk) image(img v1.Image, m *Manifest, n node) error {
 		return &Error{m.Digest, "read image", err}
 	}
 	m.Base = builtOn(parsed.Annotations)
+	m.refers(parsed.Subject, cmp.Or(parsed.ArtifactType, string(parsed.Config.MediaType)), parsed.Annotations)
 	claims := merge(n.claims, claimed(parsed.Annotations))
 	for i, c := range layers(img, parsed.Layers) {
 		if err := w.blob(m, parsed.Layers[i], c, mount.Layer, i, claims); err != nil {
@@ -139,6 +146,7 @@ func (w *walk) index(idx v1.ImageIndex, m *Manifest, n node) error {
 		return &Error{m.Digest, "read index", err}
 	}
 	m.Base = builtOn(parsed.Annotations)
+	m.refers(parsed.Subject, parsed.ArtifactType, parsed.Annotations)
 	n.claims = merge(n.claims, claimed(parsed.Annotations))
 	var descriptors []v1.Descriptor
 	var contents []content
@@ -168,15 +176,18 @@ func (w *walk) child(idx v1.ImageIndex, d v1.Descriptor, m *Manifest, n node) (*
 	}
 	at, known := w.manifests[h]
 	if !known {
-		img, blob, err := find(idx, d)
-		if err != nil {
-			return nil, &Error{h, "read child of index", err}
-		}
+		below := node{h, d.Platform, merge(n.claims, claimed(d.Annotations)), n.depth + 1}
+		img, blob, err := w.find(idx, d, &below)
 		if blob != nil {
 			return blob, nil
 		}
-		below := node{h, d.Platform, merge(n.claims, claimed(d.Annotations)), n.depth + 1}
-		if at, err = w.visit(img, below); err != nil {
+		if err == nil {
+			at, err = w.visit(img, below)
+		}
+		switch {
+		case missing(err, h):
+			at = w.absent(d, below, err)
+		case err != nil:
 			return nil, err
 		}
 	}
@@ -187,8 +198,24 @@ func (w *walk) child(idx v1.ImageIndex, d v1.Descriptor, m *Manifest, n node) (*
 }
 
 // find returns what an index names with d: an image or index, or the content of
-// a blob.
-func find(idx v1.ImageIndex, d v1.Descriptor) (Image, *content, error) {
+// a blob. What was found elsewhere adds to what is known of it from above.
+func (w *walk) find(idx v1.ImageIndex, d v1.Descriptor, n *node) (Image, *content, error) {
+	if img := w.images[n.digest]; img != nil {
+		return img, nil, nil
+	}
+	if f, ok := w.found[n.digest]; ok {
+		n.claims = merge(n.claims, []Origin{f.Source})
+		return f.image(), nil, nil
+	}
+	img, blob, err := inside(idx, d)
+	if err != nil {
+		return nil, nil, &Error{n.digest, "read child of index", err}
+	}
+	return img, blob, nil
+}
+
+// inside returns what an index holds of d.
+func inside(idx v1.ImageIndex, d v1.Descriptor) (Image, *content, error) {
 	var img Image
 	var err error
 	switch {

@@ -34,7 +34,7 @@ func layers() map[string]layer {
 	return map[string]layer{
 		"push": {
 			ours: []string{"mount", "transport", "auth", "internal/wire", "internal/inventory", "internal/ledger",
-				"internal/flight", "internal/netguard"},
+				"internal/flight", "internal/netguard", "internal/memory"},
 			third: []string{digests, ggcr, xsync},
 		},
 		"mount": { // pure: it decides from values alone
@@ -47,6 +47,7 @@ func layers() map[string]layer {
 		"internal/inventory":    {ours: []string{"mount"}, third: both},
 		"internal/ledger":       {ours: []string{"mount"}, third: both},
 		"internal/flight":       {},
+		"internal/memory":       {},
 		"internal/netguard":     {},
 		"internal/layers":       {},
 		"internal/registrytest": {ours: []string{"internal/wire"}, third: []string{digests}},

@@ -137,9 +137,9 @@ func (h *host) remember(d digest.Digest, repository string, now time.Time) {
 		p.seen = p.seen[1:]
 	}
 	if h.order.Len() > maxBlobs {
-		last := h.order.Back()
-		h.order.Remove(last)
-		delete(h.blobs, last.Value.(*places).digest)
+		oldest := h.order.Back()
+		h.order.Remove(oldest)
+		delete(h.blobs, oldest.Value.(*places).digest)
 	}
 }
 

@@ -1,0 +1,181 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	_ "crypto/sha512" // makes sha384 and sha512 digests valid
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/crossmount/crossmount/mount"
+)
+
+const (
+	// version is that of the format of segments.
+	version = 1
+	// maxContent bounds a segment, in bytes.
+	maxContent = 2 << 20
+)
+
+var (
+	// errCorrupt: the segment is torn, was edited, or is of another host.
+	errCorrupt = errors.New("corrupt segment")
+	// errVersion: the segment is of a version that this one does not know.
+	errVersion = errors.New("segment of another version")
+)
+
+// envelope is a segment as it is kept. The checksum is of the bytes of Facts.
+type envelope struct {
+	Version int             `json:"version"`
+	SHA256  string          `json:"sha256"`
+	Facts   json.RawMessage `json:"facts"`
+}
+
+// document is the facts as they are kept. It has no place for anything that
+// could tell a credential.
+type document struct {
+	Host         string                   `json:"host"`
+	Repositories []string                 `json:"repositories,omitempty"`
+	Blobs        []blobDocument           `json:"blobs,omitempty"`
+	Manifests    []manifestDocument       `json:"manifests,omitempty"`
+	Traits       map[string]traitDocument `json:"traits,omitempty"`
+	PutLimit     *limitDocument           `json:"putLimit,omitempty"`
+	PatchLimit   *limitDocument           `json:"patchLimit,omitempty"`
+}
+
+// blobDocument is where a blob was seen: pairs of an index in Repositories and
+// a time.
+type blobDocument struct {
+	Digest digest.Digest `json:"digest"`
+	Seen   [][2]int64    `json:"seen"`
+}
+
+type manifestDocument struct {
+	Repository string        `json:"repository"`
+	Digest     digest.Digest `json:"digest"`
+	At         stamp         `json:"at"`
+}
+
+type traitDocument struct {
+	Yes int   `json:"yes"`
+	No  int   `json:"no"`
+	At  stamp `json:"at"`
+}
+
+type limitDocument struct {
+	Size int64 `json:"size"`
+	At   stamp `json:"at"`
+}
+
+// encode writes a segment. The places of one blob come one after the other.
+func encode(name string, f facts) ([]byte, error) {
+	doc := document{Host: name}
+	index := map[string]int64{}
+	for _, p := range f.places {
+		at, ok := index[p.repository]
+		if !ok {
+			at = int64(len(doc.Repositories))
+			index[p.repository] = at
+			doc.Repositories = append(doc.Repositories, p.repository)
+		}
+		if n := len(doc.Blobs); n == 0 || doc.Blobs[n-1].Digest != p.digest {
+			doc.Blobs = append(doc.Blobs, blobDocument{Digest: p.digest})
+		}
+		b := &doc.Blobs[len(doc.Blobs)-1]
+		b.Seen = append(b.Seen, [2]int64{at, int64(p.at)})
+	}
+	for _, s := range f.lasts {
+		doc.Manifests = append(doc.Manifests, manifestDocument{s.target, s.digest, s.at})
+	}
+	names := traitNames()
+	for _, t := range f.traits {
+		if doc.Traits == nil {
+			doc.Traits = map[string]traitDocument{}
+		}
+		doc.Traits[names[t.trait]] = traitDocument{t.count.Yes, t.count.No, t.at}
+	}
+	doc.PutLimit, doc.PatchLimit = f.limits[limitPut].document(), f.limits[limitPatch].document()
+	content, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(content)
+	return json.Marshal(envelope{Version: version, SHA256: hex.EncodeToString(sum[:]), Facts: content})
+}
+
+func (m limitFact) document() *limitDocument {
+	if m.size == 0 {
+		return nil
+	}
+	return &limitDocument{m.size, m.at}
+}
+
+// decode reads a segment of a host: what of it is alive. Single entries that
+// make no sense are left out. The work is bounded by maxContent.
+func decode(content []byte, name string, now time.Time) (facts, error) {
+	if len(content) > maxContent {
+		return facts{}, errCorrupt
+	}
+	var e envelope
+	if json.Unmarshal(content, &e) != nil || e.Version < 1 {
+		return facts{}, errCorrupt
+	}
+	if e.Version != version {
+		return facts{}, errVersion
+	}
+	var doc document
+	if sum := sha256.Sum256(e.Facts); hex.EncodeToString(sum[:]) != e.SHA256 || json.Unmarshal(e.Facts, &doc) != nil {
+		return facts{}, errCorrupt
+	}
+	if doc.Host != name {
+		return facts{}, errCorrupt
+	}
+	return doc.facts(now), nil
+}
+
+// facts returns what of a document is alive.
+func (doc document) facts(now time.Time) facts {
+	var f facts
+	alive := func(s stamp, ttl time.Duration) bool {
+		f.future = f.future || s > stampOf(now)
+		return s.alive(now, ttl)
+	}
+	for i, r := range doc.Repositories {
+		if !nameable(r) {
+			doc.Repositories[i] = ""
+		}
+	}
+	for _, b := range doc.Blobs {
+		if b.Digest.Validate() != nil {
+			continue
+		}
+		for _, s := range b.Seen {
+			if s[0] < 0 || s[0] >= int64(len(doc.Repositories)) || doc.Repositories[s[0]] == "" {
+				continue
+			}
+			if at := stamp(s[1]); alive(at, expiry) {
+				f.places = append(f.places, placeFact{b.Digest, doc.Repositories[s[0]], at})
+			}
+		}
+	}
+	for _, m := range doc.Manifests {
+		if m.Digest.Validate() == nil && nameable(m.Repository) && alive(m.At, traitExpiry) {
+			f.lasts = append(f.lasts, lastFact{m.Repository, m.Digest, m.At})
+		}
+	}
+	for t, s := range traitNames() {
+		d, ok := doc.Traits[s]
+		if ok && d.Yes >= 0 && d.No >= 0 && d.Yes|d.No != 0 && alive(d.At, traitExpiry) {
+			f.traits = append(f.traits, traitFact{t, capped(mount.Seen{Yes: d.Yes, No: d.No}), d.At})
+		}
+	}
+	for i, d := range [numLimits]*limitDocument{doc.PutLimit, doc.PatchLimit} {
+		if d != nil && d.Size >= minLimit && alive(d.At, traitExpiry) {
+			f.limits[i] = limitFact{d.Size, d.At}
+		}
+	}
+	return f
+}
