@@ -107,7 +107,7 @@ func (h *Host) obtain(ctx context.Context, ch *challenge, cred credential, targe
 		if failed(err) {
 			short = err
 		}
-		t, err = h.exchange(ctx, ch, cred, target, want.only(target))
+		t, err = h.narrowed(ctx, ch, cred, target, want)
 	}
 	if err != nil {
 		return result{}, err
@@ -118,6 +118,23 @@ func (h *Host) obtain(ctx context.Context, ch *challenge, cred credential, targe
 	}
 	h.memory.keep(cred.id, t, barred, h.config.Now())
 	return result{token: t, short: short}, nil
+}
+
+// narrowed asks for less after want was refused: for the target and the other repositories that are pushed to, if
+// there are any, since sources are what is mostly refused, and then for the target alone.
+func (h *Host) narrowed(ctx context.Context, ch *challenge, cred credential, target string, want Scope) (*token, error) {
+	own, pushed := want.only(target), want.only(target)
+	for _, r := range want.without(target).Repositories() {
+		if want.Contains(Push(r)) {
+			pushed = pushed.Union(want.only(r))
+		}
+	}
+	if pushed.String() != own.String() && pushed.String() != want.String() {
+		if t, err := h.exchange(ctx, ch, cred, target, pushed); !refused(err) && !failed(err) {
+			return t, err
+		}
+	}
+	return h.exchange(ctx, ch, cred, target, own)
 }
 
 // grantsPush reports whether a token permits to push to one of the repositories.

@@ -62,6 +62,8 @@ func (r Refusal) Concerns() Concern {
 		return ConcernsAll
 	case r.immutable():
 		return ConcernsMove
+	case r.Status == 414: // too many tags at once (zot: with MANIFEST_INVALID)
+		return ConcernsReference
 	case r.has("TAG_INVALID"):
 		return ConcernsTag
 	}

@@ -80,6 +80,7 @@ func TestConcerns(t *testing.T) {
 		{"protected tag", 403, "DENIED", "requested access to the resource is denied", ConcernsReference},
 		{"no right", 401, "UNAUTHORIZED", "authentication required", ConcernsReference},
 		{"who knows", 400, "UNKNOWN", "bad request", ConcernsReference},
+		{"too many tags", 414, "MANIFEST_INVALID", "too many tag query parameters", ConcernsReference},
 		{"manifest", 400, "MANIFEST_INVALID", "manifest invalid", ConcernsAll},
 		{"missing blobs", 400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", ConcernsAll},
 		{"quota", 403, "QUOTA_EXCEEDED", "no space", ConcernsAll},

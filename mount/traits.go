@@ -48,6 +48,9 @@ const (
 	numTraits
 )
 
+// Valid says whether t is one of the traits. They are numbered from 1.
+func (t Trait) Valid() bool { return t > 0 && t < numTraits }
+
 // String returns the name of the trait.
 func (t Trait) String() string {
 	names := [numTraits]string{

@@ -3,6 +3,8 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"sort"
 	"sync/atomic"
@@ -67,6 +69,7 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 	}
 	for {
 		step := r.plan(p).Steps[i]
+		step.Blob.Sealed = w.blob.Sealed
 		try, ok := step.Next(w.outcomes[w.round:])
 		if !ok {
 			return r.ended(w, step)
@@ -83,7 +86,8 @@ func (r *run) awaitHome(ctx context.Context, w *work, p mount.Policy) error {
 	if r.place == 0 || p.Force || r.known().Stands(w.blob.Digest) {
 		return nil
 	}
-	home, err := r.homes.find(ctx, r.place, w.blob.Digest)
+	unnamed, known := r.known().Traits().Known(mount.MountsUnreferenced)
+	home, err := r.homes.find(ctx, r.place, w.blob.Digest, known && !unnamed)
 	if err != nil {
 		return err
 	}
@@ -117,6 +121,10 @@ func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
 	a := r.count(r.make(ctx, w, t))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if errors.Is(a.Err, errUnopened) && !w.blob.Sealed {
+		w.blob.Sealed = true // it may be found all the same: a thin image
+		return nil
 	}
 	w.answers = append(w.answers, a)
 	w.outcomes = append(w.outcomes, mount.Outcome{
@@ -154,11 +162,31 @@ func (r *run) make(ctx context.Context, w *work, t mount.Try) transport.Answer {
 // errNoSession says that a registry accepted an upload without saying where.
 var errNoSession = errors.New("the registry opened no usable upload session")
 
+// errUnopened says that a blob has no content that can be opened.
+var errUnopened = errors.New("content cannot be opened")
+
+// open opens the content of a blob.
+func (r *run) open(w *work) (io.ReadCloser, error) {
+	rc, err := r.inv.Blobs[w.index].Open()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnopened, err)
+	}
+	return rc, nil
+}
+
 // upload sends the bytes: the rest of them in the session that was cut, or all
 // in a session that has taken none, which is opened if there is none.
 func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer {
 	d := w.blob.Digest
-	body := transport.Body{Size: w.blob.Size, Open: r.inv.Blobs[w.index].Open}
+	body := transport.Body{Size: w.blob.Size, Open: func() (io.ReadCloser, error) { return r.open(w) }}
+	if w.blob.Sealed {
+		rc, err := r.open(w)
+		if err != nil {
+			w.err = fmt.Errorf("%w: %w", ErrContent, err)
+			return transport.Answer{Content: true, Err: w.err}
+		}
+		_ = rc.Close() // it is opened again to be sent
+	}
 	if t.Resume && w.session != nil {
 		return r.sent(ctx, w, w.session.Resume(ctx, d, body, t.Chunk))
 	}

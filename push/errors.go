@@ -21,6 +21,16 @@ var (
 	// ErrReference: a reference is nil, names no repository, or names another
 	// digest than that of the image.
 	ErrReference = errors.New("reference cannot be pushed to")
+	// ErrTagImmutable: the registry does not let a tag move, and it stands with
+	// another manifest. [Error.Digest] is of that one. A tag that stands with the
+	// image already is no error.
+	ErrTagImmutable = errors.New("tag is immutable")
+	// ErrMissingChild: an index names a manifest that neither the image nor the
+	// registry holds.
+	ErrMissingChild = errors.New("an index names a manifest that is nowhere to be found")
+	// ErrReferrers: the image stands, but the list of what refers to its subject
+	// could not be brought up to date.
+	ErrReferrers = errors.New("list of referrers is not up to date")
 	// ErrContent: a layer or config could not be read, or is not what its
 	// digest and size say.
 	ErrContent = transport.ErrContent

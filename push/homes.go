@@ -14,6 +14,7 @@ import (
 type homes struct {
 	targets  []string // repositories, in the order in which they are homes
 	landings []map[digest.Digest]*landing
+	images   []*landing // the whole image, its manifests included
 }
 
 // landing tells when a blob has been settled in one target, and how.
@@ -27,6 +28,7 @@ type landing struct {
 func newHomes(targets []string, blobs []digest.Digest) *homes {
 	h := &homes{targets: targets, landings: make([]map[digest.Digest]*landing, len(targets))}
 	for i := range targets {
+		h.images = append(h.images, &landing{done: make(chan struct{})})
 		h.landings[i] = make(map[digest.Digest]*landing, len(blobs))
 		for _, d := range blobs {
 			h.landings[i][d] = &landing{done: make(chan struct{})}
@@ -35,34 +37,55 @@ func newHomes(targets []string, blobs []digest.Digest) *homes {
 	return h
 }
 
-// settle notes that the blob stands in target i, or that it will not.
+// settle notes that the blob stands in target i, or that it will not. Blobs of
+// manifests that only the registry holds have no home.
 func (h *homes) settle(i int, d digest.Digest, ok bool) {
-	l := h.landings[i][d]
+	if l := h.landings[i][d]; l != nil {
+		l.settle(ok)
+	}
+}
+
+// settle notes how it went, once.
+func (l *landing) settle(ok bool) {
 	l.once.Do(func() {
 		l.ok = ok
 		close(l.done)
 	})
 }
 
-// settleRest notes of all blobs that are not settled in target i what became
-// of them.
+// wait waits until it is known how it went.
+func (l *landing) wait(ctx context.Context) (ok bool, err error) {
+	select {
+	case <-l.done:
+		return l.ok, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}
+
+// settleRest notes of the image, and of all blobs that are not settled, what
+// became of them in target i.
 func (h *homes) settleRest(i int, ok bool) {
 	for d := range h.landings[i] {
 		h.settle(i, d, ok)
 	}
+	h.images[i].settle(ok)
 }
 
 // find waits until the blob stands in a target before i, and returns that
-// target, or "" when target i must be its home.
-func (h *homes) find(ctx context.Context, i int, d digest.Digest) (string, error) {
+// target, or "" when target i must be its home. With named set, it waits until a
+// manifest there names the blob: some registries mount no others (ECR).
+func (h *homes) find(ctx context.Context, i int, d digest.Digest, named bool) (string, error) {
 	for j := range i {
 		l := h.landings[j][d]
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
+		if named || l == nil {
+			l = h.images[j]
 		}
-		if l.ok {
+		ok, err := l.wait(ctx)
+		if err != nil {
+			return "", err
+		}
+		if ok {
 			return h.targets[j], nil
 		}
 	}

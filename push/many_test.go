@@ -116,3 +116,39 @@ func runMany(t *testing.T, c manyCase) {
 		}
 	}
 }
+
+// TestReferencedOnly: on a registry that mounts only what a manifest names, and
+// is known for it, the other targets wait for the manifest of the home.
+func TestReferencedOnly(t *testing.T) {
+	const ecr = "123.dkr.ecr.eu-west-1.amazonaws.com"
+	r := registrytest.New(registrytest.Behaviour{ReferencedOnly: true})
+	s := &stage{base: layers("base", 6, layerSize), app: layers("app", 3, layerSize)}
+	p := pusher(t, push.WithTransport(r.Client()))
+	if _, err := p.Push(context.Background(), s.image(t, "1"), ref(t, ecr, "a:v1"), ref(t, ecr, "b:v1"), ref(t, ecr, "c:v1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, repo := range []string{"a", "b", "c"} {
+		if err := r.Complete(repo, "v1"); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := r.Count().Bytes / layerSize; n != 9 {
+		t.Errorf("%d layers sent, want 9\n%s", n, strings.Join(r.Lines(), "\n"))
+	}
+}
+
+// TestHomeFails: a home that refuses the blobs is replaced by another target.
+func TestHomeFails(t *testing.T) {
+	tokens, realm := registrytest.StartTokenServer(t, registrytest.TokenBehaviour{
+		Users: map[string]registrytest.TokenUser{"alice": {Password: "wonder", Access: []string{"b:pull,push", "c:pull,push", "a:pull"}}},
+	})
+	srv := registrytest.Start(t, registrytest.Behaviour{Auth: tokens.Auth(realm)})
+	s := &stage{Server: srv, base: layers("base", 6, layerSize), app: layers("app", 3, layerSize)}
+	report, err := pusher(t, alice()).Push(context.Background(), s.image(t, "1"), ref(t, srv.Host, "a:v1"), ref(t, srv.Host, "b:v1"), ref(t, srv.Host, "c:v1"))
+	if err == nil || report.Refs[0].Stands || !report.Refs[1].Stands || !report.Refs[2].Stands {
+		t.Fatalf("error %v, report %s", err, report)
+	}
+	if n := srv.Registry.Count().Bytes / layerSize; n != 9 {
+		t.Errorf("%d layers sent, want 9\n%s", n, strings.Join(srv.Registry.Lines(), "\n"))
+	}
+}

@@ -84,6 +84,9 @@ func (p *Pusher) Plan(ctx context.Context, image Image, refs ...name.Reference) 
 func (r *run) planOnly(ctx context.Context) (TargetPlan, error) {
 	t := TargetPlan{Repository: r.target.repository.Name()}
 	done, err := r.look(ctx)
+	if err == nil && !done {
+		err = r.fill(ctx)
+	}
 	for i := 0; err == nil && !done && i < maxQuestions; i++ {
 		q, ok := r.plan(r.policy).Ask()
 		if !ok || q.Look == mount.NoLook && q.Try.Kind != mount.Check {

@@ -120,12 +120,12 @@ func (b *prober) run(ctx context.Context) error {
 	for _, ask := range []func(context.Context){
 		b.heads, b.manifests, b.subject, b.cancels, b.streams, b.parts, b.resumes, b.single, b.fromSource, b.misses, b.inTarget,
 	} {
-		if ctx.Err() != nil {
-			return &Error{Op: "probe", Ref: b.Host + "/" + b.Target, Err: context.Cause(ctx)}
-		}
-		if ok {
+		if ok && ctx.Err() == nil {
 			ask(ctx)
 		}
+	}
+	if ctx.Err() != nil {
+		return &Error{Op: "probe", Ref: b.Host + "/" + b.Target, Err: context.Cause(ctx)}
 	}
 	return nil
 }

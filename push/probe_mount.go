@@ -35,10 +35,10 @@ func (b *prober) mount(ctx context.Context, c content, from string) (linked, *tr
 	}
 	a, s := b.target.Mount(ctx, c.digest, from)
 	l := linked{Answer: a, verdict: verdict(c, a), text: b.count(request, a)}
-	switch l.verdict {
-	case mount.Hit, mount.Unsure:
+	if l.verdict == mount.Unsure || a.Status == http.StatusCreated {
 		b.target.took(c.digest, false)
-	case mount.Miss, mount.Refused:
+	}
+	if l.verdict == mount.Miss || l.verdict == mount.Refused {
 		l.value = No
 	}
 	return l, s

@@ -2,11 +2,23 @@ package push_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/internal/registrytest"
+	"github.com/crossmount/crossmount/internal/wire"
+	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/push"
+	"github.com/crossmount/crossmount/transport"
 )
 
 func repository(t testing.TB, s string) name.Repository {
@@ -18,15 +30,306 @@ func repository(t testing.TB, s string) name.Repository {
 	return r
 }
 
-func TestTry(t *testing.T) {
-	for _, k := range registrytest.Registries() {
-		t.Run(k.Name, func(t *testing.T) {
-			srv := registrytest.Start(t, k.Behaviour)
-			srv.Registry.CreateRepository("team/app")
-			srv.Registry.CreateRepository("team/base")
-			d, err := pusher(t).Probe(context.Background(), repository(t, srv.Host+"/team/app"), repository(t, srv.Host+"/team/base"))
-			t.Log(err, "\n"+d.String())
-			t.Log(srv.Registry.OpenSessions())
-		})
+// startProbed serves a registry on which both repositories of a probe exist.
+func startProbed(t testing.TB, b registrytest.Behaviour) (*registrytest.Server, name.Repository, name.Repository) {
+	t.Helper()
+	srv := registrytest.Start(t, b)
+	srv.Registry.CreateRepository(probeTarget)
+	srv.Registry.CreateRepository(probeSource)
+	return srv, repository(t, srv.Host+"/"+probeTarget), repository(t, srv.Host+"/"+probeSource)
+}
+
+// standing lists all that stands of what a registry was ever asked about.
+func standing(r *registrytest.Registry) []string {
+	found := map[string]bool{}
+	for _, repo := range r.Repositories() {
+		for _, tag := range r.Tags(repo) {
+			found["tag "+repo+":"+tag] = true
+		}
+		for _, e := range r.Log() {
+			for _, d := range []digest.Digest{e.Digest, digest.Digest(e.Reference)} {
+				if _, ok := r.Blob(repo, d); ok {
+					found["blob "+repo+"@"+d.String()] = true
+				}
+				if _, _, ok := r.Manifest(repo, d.String()); ok && d != "" {
+					found["manifest "+repo+"@"+d.String()] = true
+				}
+			}
+		}
+	}
+	var all []string
+	for s := range maps.Keys(found) {
+		all = append(all, s)
+	}
+	return all
+}
+
+// TestProbe compares the findings with each manner of the test registry.
+func TestProbe(t *testing.T) {
+	for _, group := range [][]behaviour{known(), mountAnswers(), mountBehaviours(), otherBehaviours()} {
+		for _, b := range group {
+			for _, two := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s/two=%v", b.name, two), func(t *testing.T) {
+					t.Parallel()
+					probeUnder(t, b.Behaviour, two)
+				})
+			}
+		}
+	}
+}
+
+func probeUnder(t *testing.T, b registrytest.Behaviour, two bool) {
+	srv, target, source := startProbed(t, b)
+	want := wantOthers(b)
+	maps.Copy(want, wantMounts(b))
+	sources := []name.Repository{source}
+	if !two {
+		sources = nil
+		for _, needs := range []push.Trait{push.TraitHeadLocal, push.TraitMountsFrom, push.TraitMountsUnreferenced, push.TraitDiscovers, push.TraitPhantoms} {
+			want[needs] = push.Unknown
+		}
+		miss := mountStatus(b, probeTarget, "")
+		want[push.TraitMissOpens] = unless(mute(miss), miss == 202 && !b.AcceptedWithoutLocation)
+	}
+	d, err := pusher(t).Probe(context.Background(), target, sources...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, d)
+	}
+	if len(d.Traits) != len(want) {
+		t.Errorf("%d findings, want %d", len(d.Traits), len(want))
+	}
+	for _, f := range d.Traits {
+		if f.Value != want[f.Trait] || f.Evidence == "" {
+			t.Errorf("%s: %s by %q, want %s", f.Trait, f.Value, f.Evidence, want[f.Trait])
+		}
+	}
+	if left := standing(srv.Registry); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if n := srv.Registry.OpenSessions(); n != len(d.Left) || n > 0 && b.DeleteSession == 0 {
+		t.Errorf("%d sessions open, said to be left: %q", n, d.Left)
+	}
+	if n := srv.Registry.Count(); d.Requests != n.Requests || d.Requests > 80 {
+		t.Errorf("%d requests, counted %d", n.Requests, d.Requests)
+	}
+	if t.Failed() {
+		t.Logf("\n%s%s", d, strings.Join(srv.Registry.Lines(), "\n"))
+	}
+}
+
+// TestProbeLearned: pushes know what the probe found out.
+func TestProbeLearned(t *testing.T) {
+	for _, tt := range []struct {
+		profile string
+		trait   mount.Trait
+		value   bool
+	}{
+		{"zot", mount.Discovers, true}, {"distribution-3", mount.Discovers, false},
+		{"quay-2020", mount.TakesAny, false}, {"cue", mount.MissOpens, false},
+		{"ecr", mount.MountsUnreferenced, false}, {"ecr-no-mounting", mount.MountsFrom, false},
+		{"ghcr.io", mount.Phantoms, true}, {"olareg", mount.SeesTarget, true},
+		{"distribution-2.8", mount.Resumes, false}, {"cloudflare-serverless", mount.SelfMounts, false},
+	} {
+		b, _ := registrytest.Lookup(tt.profile)
+		_, target, source := startProbed(t, b)
+		d, err := pusher(t).Probe(context.Background(), target, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts := map[mount.Trait]bool{}
+		for _, f := range d.Learned() {
+			facts[f.Trait] = f.Value
+		}
+		if v, ok := facts[tt.trait]; !ok || v != tt.value {
+			t.Errorf("%s: %s is %v (known %v), want %v", tt.profile, tt.trait, v, ok, tt.value)
+		}
+		if _, ok := facts[mount.Phantoms]; ok && tt.profile != "ghcr.io" {
+			t.Errorf("%s: learned that there are no phantoms", tt.profile)
+		}
+	}
+}
+
+// TestPushAfterProbe: the Pusher that has probed makes no mount which the host
+// refuses, and one that has not does.
+func TestPushAfterProbe(t *testing.T) {
+	for probed, want := range map[bool]bool{false: true, true: false} {
+		b, _ := registrytest.Lookup("quay-2020")
+		srv, target, source := startProbed(t, b)
+		p := pusher(t, push.WithConcurrency(1))
+		if probed {
+			if _, err := p.Probe(context.Background(), target, source); err != nil {
+				t.Fatal(err)
+			}
+		}
+		srv.Registry.ResetLog()
+		if _, err := p.Push(context.Background(), image(t, "app", layers("l", 3, layerSize)...), ref(t, srv.Host, "team/new:v1")); err != nil {
+			t.Fatal(err)
+		}
+		any := 0
+		for _, e := range srv.Registry.Log() {
+			if e.Kind == wire.Mount && e.From == "" {
+				any++
+			}
+		}
+		if (any > 0) != want {
+			t.Errorf("probed %v: %d mounts without from\n%s", probed, any, strings.Join(srv.Registry.Lines(), "\n"))
+		}
+	}
+}
+
+// TestProbeCannotClean: what a registry does not let go of is reported, and each
+// kind is asked for once.
+func TestProbeCannotClean(t *testing.T) {
+	for _, status := range []int{400, 401, 403, 404, 405, 501} {
+		srv, target, source := startProbed(t, registrytest.Behaviour{})
+		deletes := func(e registrytest.Entry) bool { return e.Method == http.MethodDelete }
+		srv.Registry.Inject(registrytest.Fault{Match: deletes, Do: registrytest.Status(status)})
+		d, err := pusher(t).Probe(context.Background(), target, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := len(standing(srv.Registry)) + srv.Registry.OpenSessions()
+		if len(d.Left) < want || want == 0 {
+			t.Errorf("%d: said to be left %q, want %d", status, d.Left, want)
+		}
+		v := unless(status == 401 || status == 403 || status == 501, false)
+		if got := d.Of(push.TraitDeletesBlobs).Value; got != v {
+			t.Errorf("%d: deletes blobs: %s, want %s", status, got, v)
+		}
+		asked := srv.Registry.Count().ByKind
+		if asked[wire.BlobDelete] > 2 || asked[wire.ManifestDelete] > 1 {
+			t.Errorf("%d: %d blobs and %d manifests asked for", status, asked[wire.BlobDelete], asked[wire.ManifestDelete])
+		}
+	}
+}
+
+// TestProbeCancelled ends the context before each of the requests in turn: the
+// probe ends with its cause, and still cleans up.
+func TestProbeCancelled(t *testing.T) {
+	cause, b := errors.New("enough"), registrytest.Behaviour{Discovery: registrytest.DiscoveryOn}
+	srv, target, source := startProbed(t, b)
+	if _, err := pusher(t).Probe(context.Background(), target, source); err != nil {
+		t.Fatal(err)
+	}
+	last := int64(srv.Registry.Count().Requests - srv.Registry.Count().ByKind[wire.BlobDelete] - srv.Registry.Count().ByKind[wire.ManifestDelete])
+	for n := int64(1); n <= last; n++ {
+		srv, target, source := startProbed(t, b)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		var sent atomic.Int64
+		p := pusher(t, push.WithTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
+			if sent.Add(1) == n {
+				cancel(cause)
+			}
+			return http.DefaultTransport.RoundTrip(r)
+		})))
+		d, err := p.Probe(ctx, target, source)
+		if d == nil || !errors.Is(err, cause) {
+			t.Fatalf("before request %d: %v", n, err)
+		}
+		if left := standing(srv.Registry); len(left) > 0 || len(d.Left) > 0 || srv.Registry.OpenSessions() > 0 {
+			t.Errorf("before request %d: left behind: %q, said %q, %d sessions", n, left, d.Left, srv.Registry.OpenSessions())
+		}
+		cancel(nil)
+	}
+}
+
+// TestProbeInput: what cannot be probed is an error, and nothing is sent.
+func TestProbeInput(t *testing.T) {
+	srv, target, source := startProbed(t, registrytest.Behaviour{})
+	for _, tt := range []struct {
+		name           string
+		target, source name.Repository
+	}{
+		{"no target", name.Repository{}, source},
+		{"no source", target, name.Repository{}},
+		{"the target as source", target, target},
+		{"another registry", target, repository(t, "127.0.0.1:1/"+probeSource)},
+	} {
+		d, err := pusher(t).Probe(context.Background(), tt.target, tt.source)
+		var e *push.Error
+		if d == nil || !errors.Is(err, push.ErrReference) || !errors.As(err, &e) || e.Op != "probe" {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if n := srv.Registry.Count().Requests; n > 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestProbeUnheard: a registry that is not there is an error.
+func TestProbeUnheard(t *testing.T) {
+	gone := roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("gone") })
+	d, err := pusher(t, push.WithTransport(gone), push.WithRetry(transport.Retry{Attempts: 1})).
+		Probe(context.Background(), repository(t, "127.0.0.1:1/"+probeTarget))
+	if !errors.Is(err, transport.ErrUnheard) {
+		t.Fatal(err)
+	}
+	for _, f := range d.Traits {
+		if f.Value != push.Unknown || f.Evidence == "" {
+			t.Errorf("%s: %s by %q", f.Trait, f.Value, f.Evidence)
+		}
+	}
+}
+
+// TestProbeWithTokens: rights that are missing leave traits unknown, and only
+// those that they are about.
+func TestProbeWithTokens(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		access  []string
+		mounts  push.Value
+		deletes push.Value
+		takes   push.Value
+	}{
+		{"all", []string{"team/*:pull,push,delete"}, push.Yes, push.Yes, push.Yes},
+		{"no deleting", []string{"team/*:pull,push"}, push.Yes, push.Unknown, push.Yes},
+		{"source not to be pushed to", []string{"team/app:pull,push,delete", "team/base:pull"}, push.Unknown, push.Yes, push.Yes},
+		{"source not to be read", []string{"team/app:pull,push,delete"}, push.Unknown, push.Yes, push.Yes},
+		{"nothing", []string{"other:pull"}, push.Unknown, push.Unknown, push.Unknown},
+	} {
+		for _, opaque := range []bool{false, true} {
+			users := map[string]registrytest.TokenUser{"alice": {Password: "wonder", Access: tt.access}}
+			a := startAuthorized(t, registrytest.Behaviour{}, registrytest.TokenBehaviour{Users: users, Opaque: opaque})
+			p := pusher(t, alice())
+			target := repository(t, a.Host+"/"+probeTarget)
+			d, err := p.Probe(context.Background(), target, repository(t, a.Host+"/"+probeSource))
+			if err != nil {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			for trait, want := range map[push.Trait]push.Value{
+				push.TraitMountsFrom: tt.mounts, push.TraitDeletesBlobs: tt.deletes, push.TraitTakesAny: tt.takes,
+			} {
+				if f := d.Of(trait); f.Value != want {
+					t.Errorf("%s, opaque %v: %s is %s by %q, want %s", tt.name, opaque, trait, f.Value, f.Evidence, want)
+				}
+			}
+			if left := standing(a.Registry); tt.deletes == push.Yes && len(left)+len(d.Left) > 0 {
+				t.Errorf("%s: left behind %q, said %q", tt.name, left, d.Left)
+			}
+			if tt.takes != push.Yes {
+				continue
+			}
+			if _, err := p.Push(context.Background(), image(t, "app", layer("l", 1<<10)), ref(t, a.Host, probeTarget+":v1")); err != nil {
+				t.Errorf("%s, opaque %v: a push after the probe: %v", tt.name, opaque, err)
+			}
+		}
+	}
+}
+
+// TestDiagnosisText: the table is aligned, and JSON has the values in words.
+func TestDiagnosisText(t *testing.T) {
+	d := &push.Diagnosis{Host: "r.test", Target: "a", Source: "b", Requests: 3, Sent: 9, Left: []string{"blob x in a: no"}, Traits: []push.Finding{
+		{Trait: "short", Value: push.Yes, Evidence: "HEAD D -> 200"}, {Trait: "rather long", Value: push.Unknown, Evidence: "not asked"},
+	}}
+	want := "r.test/a, with b: 3 requests, 9 bytes sent\n" +
+		"short        yes      HEAD D -> 200\n" +
+		"rather long  unknown  not asked\n" +
+		"left: blob x in a: no\n"
+	if got := d.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	text, err := json.Marshal(d.Traits[1])
+	if err != nil || string(text) != `{"trait":"rather long","value":"unknown","evidence":"not asked"}` {
+		t.Errorf("%s, %v", text, err)
 	}
 }

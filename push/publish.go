@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
@@ -17,33 +16,12 @@ import (
 // publish puts the manifests, children before their parents, and then the
 // references. A reference moves only when all below it stands.
 func (r *run) publish(ctx context.Context) error {
-	if err := r.publishChildren(ctx); err != nil {
-		return err
+	err := r.publishChildren(ctx)
+	if err == nil {
+		err = r.publishRefs(ctx, r.inv.Root())
 	}
-	root := r.inv.Root()
-	first := 0
-	for first < len(r.refs) && r.refs[first].Stands {
-		first++
-	}
-	if first == len(r.refs) {
-		return nil
-	}
-	unchanged := first > 0 || r.stood(root.Digest)
-	if err := r.putRef(ctx, root, first, unchanged); err != nil {
-		r.refs[first].Err = err
-		if !r.stood(root.Digest) {
-			return err
-		}
-	}
-	var g errgroup.Group
-	g.SetLimit(r.pusher.options.concurrency)
-	for i := first + 1; i < len(r.refs); i++ {
-		g.Go(func() error {
-			r.refs[i].Err = r.putRef(ctx, root, i, unchanged)
-			return nil
-		})
-	}
-	return g.Wait()
+	r.refer(ctx)
+	return err
 }
 
 // stood says whether a manifest is known to stand in the target.
@@ -59,16 +37,25 @@ func (r *run) publishChildren(ctx context.Context) error {
 		var g errgroup.Group
 		g.SetLimit(r.pusher.options.concurrency)
 		for _, m := range level {
-			if r.stood(m.Digest) && !r.policy.Force {
+			if m.Absent != nil || r.stood(m.Digest) && !r.policy.Force {
 				continue
 			}
-			g.Go(func() error { return r.putManifest(ctx, m, m.Digest.String()) })
+			g.Go(func() error { return r.putChild(ctx, m) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// putChild puts a manifest under its digest.
+func (r *run) putChild(ctx context.Context, m inventory.Manifest) error {
+	if m.Absent != nil {
+		return r.failed("put manifest", m.Digest, missingChild(m))
+	}
+	_, err := r.putManifest(ctx, m, m.Digest.String())
+	return err
 }
 
 // levels sorts all manifests but the root so that each level needs only those
@@ -88,49 +75,29 @@ func levels(manifests []inventory.Manifest) [][]inventory.Manifest {
 	return out
 }
 
-// putRef makes one reference stand. When the image stood before, it may already
-// be there: then a question saves a write.
-func (r *run) putRef(ctx context.Context, root inventory.Manifest, i int, unchanged bool) error {
-	ref := r.target.refs[i]
-	_, byDigest := ref.(name.Digest)
-	if unchanged && !r.policy.Force && i > 0 {
-		a := r.count(r.repo.HasManifest(ctx, ref.Identifier()))
-		if a.OK() && a.Digest == root.Digest {
-			r.refs[i].Stands, r.refs[i].Unchanged = true, true
-			return nil
-		}
-	}
-	if byDigest && r.stood(root.Digest) && !r.policy.Force {
-		r.refs[i].Stands, r.refs[i].Unchanged = true, unchanged
-		return nil
-	}
-	if err := r.putManifest(ctx, root, ref.Identifier()); err != nil {
-		return err
-	}
-	r.refs[i].Stands = true
-	return nil
-}
-
-// putManifest puts one manifest. When the registry misses blobs that were
-// believed to stand, they are brought for real, and it is put again.
-func (r *run) putManifest(ctx context.Context, m inventory.Manifest, reference string) error {
+// putManifest puts one manifest, with a digest as its reference also under tags,
+// as far as the registry sets them. When the registry misses what was believed to
+// stand, it is brought for real, and the manifest is put again. The answer is the
+// last one.
+func (r *run) putManifest(ctx context.Context, m inventory.Manifest, reference string, tags ...string) (transport.Answer, error) {
 	for round := 0; ; round++ {
-		a := r.count(r.repo.PutManifest(ctx, reference, m.MediaType, m.Body))
+		a := r.count(r.repo.PutManifest(ctx, reference, m.MediaType, m.Body, tags...))
 		if a.OK() && !another(a, m) {
-			r.accepted(m)
-			return nil
+			r.accepted(m, a)
+			r.learn(mount.LearnTags(tags, a.Tags())...)
+			return a, nil
 		}
 		if ctx.Err() != nil {
-			return r.failed("put manifest", m.Digest, context.Cause(ctx))
+			return a, r.failed("put manifest", m.Digest, context.Cause(ctx))
 		}
-		repaired, err := r.repair(ctx, m, a, round)
+		repaired, err := r.repair(ctx, m, refusalOf(a), round)
 		switch {
 		case err != nil:
-			return err
+			return a, err
 		case !repaired && a.OK():
-			return r.failed("put manifest", m.Digest, fmt.Errorf("the registry stored %s instead", a.Digest))
+			return a, r.failed("put manifest", m.Digest, fmt.Errorf("the registry stored %s instead", a.Digest))
 		case !repaired:
-			return r.failed("put manifest", m.Digest, a.Failure())
+			return a, r.failed("put manifest", m.Digest, a.Failure())
 		}
 	}
 }
@@ -140,20 +107,40 @@ func another(a transport.Answer, m inventory.Manifest) bool {
 	return a.Digest != "" && a.Digest != m.Digest && a.Digest.Algorithm() == m.Digest.Algorithm()
 }
 
-// accepted notes that a manifest stands.
-func (r *run) accepted(m inventory.Manifest) {
+// accepted notes that a manifest stands, since it was put.
+func (r *run) accepted(m inventory.Manifest, a transport.Answer) {
 	r.learn(mount.InTarget(m.Digest, mount.Placed))
+	noted := m.Subject != "" && a.Subject() == m.Subject
+	if m.Subject != "" {
+		r.learn(mount.LearnSubject(noted)...)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.manifests[m.Digest] = true
+	if r.put == nil {
+		r.put = map[digest.Digest]bool{}
+	}
+	r.put[m.Digest] = noted
+}
+
+// refusalOf returns how a manifest was refused.
+func refusalOf(a transport.Answer) mount.Refusal {
+	refusal := mount.Refusal{Status: a.Status, Missing: a.Missing()}
+	for _, e := range a.Errors {
+		refusal.Codes = append(refusal.Codes, string(e.Code))
+		refusal.Texts = append(refusal.Texts, e.Message, e.Detail)
+	}
+	return refusal
 }
 
 // repair does what is worth doing before a refused manifest is put again. It
 // returns false when the refusal is final.
-func (r *run) repair(ctx context.Context, m inventory.Manifest, a transport.Answer, round int) (bool, error) {
-	refusal := mount.Refusal{Status: a.Status, Missing: a.Missing()}
-	for _, e := range a.Errors {
-		refusal.Codes = append(refusal.Codes, string(e.Code))
+func (r *run) repair(ctx context.Context, m inventory.Manifest, refusal mount.Refusal, round int) (bool, error) {
+	if c := refusal.Concerns(); c == mount.ConcernsTag || c == mount.ConcernsMove {
+		return false, nil
+	}
+	if repaired, err := r.repairChildren(ctx, m, refusal, round); repaired || err != nil {
+		return repaired, err
 	}
 	blobs := r.below(m)
 	named := make([]mount.Blob, len(blobs))
@@ -165,7 +152,7 @@ func (r *run) repair(ctx context.Context, m inventory.Manifest, a transport.Answ
 	if !ok {
 		return false, nil
 	}
-	r.pusher.options.log.Debug("repair", "target", r.target.repository.Name(), "status", a.Status,
+	r.pusher.options.log.Debug("repair", "target", r.target.repository.Name(), "status", refusal.Status,
 		"blobs", len(remedy.Blobs), "pause", remedy.Pause)
 	order := make([]int, len(remedy.Blobs))
 	for i, b := range remedy.Blobs {
@@ -182,6 +169,34 @@ func (r *run) repair(ctx context.Context, m inventory.Manifest, a transport.Answ
 	}
 	sortBySize(order, r.blobs)
 	return true, r.settleAll(ctx, order, remedy.Policy)
+}
+
+// repairChildren puts the children of an index again that the registry misses,
+// though they were believed to stand: it may have collected them.
+func (r *run) repairChildren(ctx context.Context, m inventory.Manifest, refusal mount.Refusal, round int) (bool, error) {
+	digests := make([]digest.Digest, len(m.Children))
+	believed := make([]bool, len(m.Children))
+	r.mu.Lock()
+	for i, c := range m.Children {
+		digests[i] = r.inv.Manifests[c].Digest
+		_, put := r.put[digests[i]]
+		believed[i] = !put
+	}
+	r.mu.Unlock()
+	again := mount.RepairChildren(refusal, digests, believed, round)
+	if len(again) == 0 {
+		return false, nil
+	}
+	r.pusher.options.log.Debug("repair", "target", r.target.repository.Name(), "status", refusal.Status, "manifests", len(again))
+	r.mu.Lock()
+	r.repaired++
+	r.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(r.pusher.options.concurrency)
+	for _, i := range again {
+		g.Go(func() error { return r.putChild(ctx, r.inv.Manifests[m.Children[i]]) })
+	}
+	return true, g.Wait()
 }
 
 // below returns the indexes of the blobs that a manifest names.

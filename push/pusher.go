@@ -21,6 +21,7 @@ type Pusher struct {
 	options options
 	ledger  ledger.Ledger
 	keeper  *keeper
+	turns   turns // of those that update one list of referrers
 
 	// mu guards the fields below.
 	mu    sync.Mutex
@@ -55,7 +56,8 @@ func Push(ctx context.Context, image Image, refs ...name.Reference) (*Report, er
 // succeeds or fails by itself, and what was pushed for others stays.
 //
 // The report is never nil. The error is nil when every reference stands;
-// otherwise it joins an [*Error] for each that does not, in their order. Bad
+// otherwise it joins an [*Error] for each that does not, in their order, and one
+// for each list of referrers that is not up to date (see [ErrReferrers]). Bad
 // input, such as a nil image or no references, is an error before anything is
 // sent.
 //
@@ -95,6 +97,9 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 	}
 	for i, ref := range refs {
 		report.Refs[i].Ref = ref.Name()
+	}
+	for _, l := range report.Referrers {
+		errs = append(errs, l.Err)
 	}
 	return report, errors.Join(errs...)
 }

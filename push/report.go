@@ -18,6 +18,9 @@ type Report struct {
 	// Blobs of each repository: repositories in the order of their first
 	// reference, blobs in the order of the image.
 	Blobs []BlobReport `json:"blobs"`
+	// Referrers is what became of the lists of what refers to a subject, for the
+	// manifests of the image that have one.
+	Referrers []ReferrersReport `json:"referrers,omitempty"`
 	// Requests counts the requests to registries; those to token servers are
 	// not in it.
 	Requests int `json:"requests"`
@@ -41,6 +44,25 @@ type RefReport struct {
 	// Unchanged says that it did so before.
 	Unchanged bool `json:"unchanged,omitempty"`
 	// Err is why it does not stand.
+	Err error `json:"-"`
+	// Error is Err in words.
+	Error string `json:"error,omitempty"`
+}
+
+// ReferrersReport says what became of the list of what refers to one manifest in
+// one repository (distribution specification, "Listing Referrers").
+type ReferrersReport struct {
+	Repository string `json:"repository"`
+	// Subject is the manifest that is referred to. It need not stand.
+	Subject digest.Digest `json:"subject"`
+	// Manifests of the image that refer to it.
+	Manifests []digest.Digest `json:"manifests"`
+	// Tag is the one that holds the list, where the registry keeps none by itself:
+	// the referrers tag of the specification. It is "" where it does.
+	Tag string `json:"tag,omitempty"`
+	// Unchanged says that the list named the manifests before.
+	Unchanged bool `json:"unchanged,omitempty"`
+	// Err is why the list is not up to date. It matches [ErrReferrers].
 	Err error `json:"-"`
 	// Error is Err in words.
 	Error string `json:"error,omitempty"`
@@ -88,6 +110,11 @@ func (r *Report) String() string {
 			fmt.Fprintf(&b, "%s stands: %s\n", ref.Ref, ref.Digest)
 		default:
 			fmt.Fprintf(&b, "%s failed: %s\n", ref.Ref, ref.Error)
+		}
+	}
+	for _, l := range r.Referrers {
+		if l.Err != nil {
+			fmt.Fprintf(&b, "%s: the list of what refers to %s failed: %s\n", l.Repository, l.Subject, l.Error)
 		}
 	}
 	fmt.Fprintf(&b, "%d requests, %d bytes sent, %d bytes saved\n", r.Requests, r.Sent, r.Saved)

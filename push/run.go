@@ -32,7 +32,9 @@ type run struct {
 	mu        sync.Mutex
 	evidence  mount.Evidence
 	manifests map[digest.Digest]bool // that stand in the target
+	put       map[digest.Digest]bool // manifests that this push has put, and whether the registry noted their subject
 	refs      []RefReport            // in the order of target.refs
+	referrers []ReferrersReport
 	requests  int
 	repaired  int
 }
@@ -161,6 +163,9 @@ func (r *run) bring(ctx context.Context) error {
 		return err
 	}
 	if !done {
+		if err := r.fill(ctx); err != nil {
+			return err
+		}
 		r.dropUnreadable()
 		if err := r.consult(ctx); err != nil {
 			return err
@@ -227,6 +232,7 @@ func (r *run) report(report *Report, errs []error) {
 	}
 	report.Requests += r.requests
 	report.Repaired += r.repaired
+	report.Referrers = append(report.Referrers, r.referrers...)
 	for i, at := range r.target.index {
 		ref := r.refs[i]
 		ref.Digest = report.Digest

@@ -62,7 +62,7 @@ func TestFlood(t *testing.T) {
 			took := time.Since(began)
 			runtime.ReadMemStats(&after)
 			wantStatus(t, tt.run, a, tt.want)
-			if got := sent.Load(); got > tt.read+inFlight || took > 10*time.Second || a.Requests != 1 {
+			if got := sent.Load(); got > tt.read+inFlight || took > 30*time.Second || a.Requests != 1 {
 				t.Errorf("%d bytes in %v, %d requests", got, took, a.Requests)
 			}
 			if used := int64(after.TotalAlloc - before.TotalAlloc); used > 8*tt.read+4<<20 {
@@ -78,15 +78,29 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// A manifest of the largest size is taken, and one of a byte more is not.
-func TestManifestBound(t *testing.T) {
-	for extra, want := range map[int]int{0: 200, 1: 0} {
-		body := make([]byte, maxManifest+extra)
-		s := newSite(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
-		a, m := newRepository(t, s.host, "app", nil).Manifest(t.Context(), "v1")
-		wantStatus(t, "manifest", a, want)
-		if len(m.Body) != maxManifest*(1-extra) || (m.Digest == "") != (extra == 1) {
-			t.Errorf("%d more: %d bytes, digest %s", extra, len(m.Body), m.Digest)
+// A reply of the largest size is taken, and one of a byte more is not: neither
+// whole nor in part. Of others only as much as an error needs is read.
+func TestReplyBound(t *testing.T) {
+	const bound = 1000
+	tests := []struct {
+		status, size int
+		keep         int64
+		want, length int
+	}{
+		{200, bound, bound, 200, bound},
+		{200, bound + 1, bound, 0, 0},
+		{200, 2 * wire.MaxErrorBody, 0, 200, wire.MaxErrorBody + 1},
+		{404, 2 * bound, bound, 404, 2 * bound},
+		{404, 2 * wire.MaxErrorBody, bound, 404, wire.MaxErrorBody + 1},
+	}
+	for _, tt := range tests {
+		body := &source{Reader: bytes.NewReader(make([]byte, tt.size))}
+		a := Answer{}.read(&http.Response{StatusCode: tt.status, Body: body}, call{keep: tt.keep})
+		if a.Status != tt.want || len(a.body) != tt.length || errors.Is(a.Err, errReplySize) != (tt.want == 0) {
+			t.Errorf("%d of %d bytes, bound %d: status %d, %d bytes, %v", tt.status, tt.size, tt.keep, a.Status, len(a.body), a.Err)
+		}
+		if body.closed != 1 {
+			t.Errorf("%d of %d bytes: closed %d times", tt.status, tt.size, body.closed)
 		}
 	}
 }

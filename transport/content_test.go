@@ -154,7 +154,7 @@ func TestContentIsNotOpenedForNothing(t *testing.T) {
 
 // An upload of any size takes little memory, of client and server together.
 func TestUploadMemory(t *testing.T) {
-	const size = 64 << 20
+	const size = 24 << 20
 	d, err := digest.FromReader(io.LimitReader(endless{}, size))
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -90,16 +89,12 @@ func TestRedirectWithoutEnd(t *testing.T) {
 	r := newRepository(t, s.host, "app", nil, patient(Retry{}))
 	for name, run := range calls() {
 		before := len(s.seen())
-		began := time.Now()
 		a := run.run(t.Context(), r)
 		if a.Heard() || !errors.Is(a.Failure(), ErrForeign) || !errors.Is(a.Failure(), ErrUnheard) {
 			t.Errorf("%s: %v", name, a.Failure())
 		}
 		if n := len(s.seen()) - before; n != maxRedirects+1 || a.Requests != n {
 			t.Errorf("%s: %d requests, the answer counts %d; want %d", name, n, a.Requests, maxRedirects+1)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s: took %v", name, took)
 		}
 	}
 }
@@ -152,13 +147,12 @@ func TestRedirectRefused(t *testing.T) {
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			})
 			r := newRepository(t, s.host, "app", nil, patient(Retry{}))
-			began := time.Now()
 			a, m := r.Manifest(t.Context(), "v1")
 			if a.Heard() || m.Body != nil || !errors.Is(a.Failure(), ErrForeign) || strings.Contains(a.Failure().Error(), "secret") {
 				t.Errorf("%v", a.Failure())
 			}
-			if n := len(s.seen()); n != 1 || time.Since(began) > 5*time.Second {
-				t.Errorf("%d requests in %v", n, time.Since(began))
+			if n := len(s.seen()); n != 1 {
+				t.Errorf("%d requests", n)
 			}
 		})
 	}

@@ -195,7 +195,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		if fault != 0 {
 			server.Registry.Inject(registrytest.Fault{Do: fault})
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		for _, c := range calls() {
 			wg.Go(func() { c.run(ctx, r); count.Add(1) })
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "crypto/sha512" // makes sha384 and sha512 digests valid
 	"encoding/hex"
@@ -116,7 +117,7 @@ func (m limitFact) document() *limitDocument {
 // decode reads a segment of a host: what of it is alive. Single entries that
 // make no sense are left out. The work is bounded by maxContent.
 func decode(content []byte, name string, now time.Time) (facts, error) {
-	if len(content) > maxContent {
+	if len(content) > maxContent || crowded(content) {
 		return facts{}, errCorrupt
 	}
 	var e envelope
@@ -134,6 +135,12 @@ func decode(content []byte, name string, now time.Time) (facts, error) {
 		return facts{}, errCorrupt
 	}
 	return doc.facts(now), nil
+}
+
+// crowded says that content opens so many objects and arrays that it holds
+// something other than facts, whose digests and times need room.
+func crowded(content []byte) bool {
+	return bytes.Count(content, []byte("{"))+bytes.Count(content, []byte("[")) > 64+len(content)/8
 }
 
 // facts returns what of a document is alive.

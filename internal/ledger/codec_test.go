@@ -192,16 +192,19 @@ func TestDecodeHostile(t *testing.T) {
 	c := newClock()
 	now := stampOf(c.at)
 	var names, places strings.Builder
-	for i := 0; places.Len()+names.Len() < maxContent-100; i++ {
+	for i := 0; places.Len()+names.Len() < maxContent-4096; i++ {
 		fmt.Fprintf(&names, `%q,`, fmt.Sprintf("r%d", i))
 		fmt.Fprintf(&places, `[%d,%d],`, i, now)
 	}
 	repositories := fmt.Sprintf(`{"host":%q,"repositories":[%s"z"],"blobs":[{"digest":%q,"seen":[%s[0,0]]}]}`, host5000, names.String(), blob(0), places.String())
+	if f, err := decode(sealed(t, 1, repositories), host5000, c.at); err != nil || len(f.places) < 50_000 {
+		t.Errorf("many repositories: %d places, %v", len(f.places), err)
+	}
 	for name, content := range map[string][]byte{
 		"a gigabyte":           make([]byte, 1<<30),
 		"deep":                 []byte(strings.Repeat("[", maxContent)),
 		"deep facts":           sealed(t, 1, strings.Repeat("[", 5000)+strings.Repeat("]", 5000)),
-		"many repositories":    sealed(t, 1, repositories[:len(repositories)]),
+		"many repositories":    sealed(t, 1, repositories),
 		"many empty blobs":     sealed(t, 1, fmt.Sprintf(`{"host":%q,"blobs":[%s{}]}`, host5000, strings.Repeat("{},", maxContent/4))),
 		"many empty sightings": sealed(t, 1, fmt.Sprintf(`{"host":%q,"blobs":[{"seen":[%s[]]}]}`, host5000, strings.Repeat("[],", maxContent/4))),
 	} {

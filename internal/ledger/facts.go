@@ -103,14 +103,18 @@ func share(n, most int) int { return int(float64(n) / float64(most) * maxCount) 
 // traitNames names the traits in segments.
 func traitNames() map[mount.Trait]string {
 	return map[mount.Trait]string{
-		mount.MountsFrom: "mounts-from",
-		mount.SelfMounts: "self-mounts",
-		mount.Discovers:  "discovers",
-		mount.SeesTarget: "sees-target",
-		mount.TakesAny:   "takes-any",
-		mount.MissOpens:  "miss-opens",
-		mount.Heads:      "heads",
-		mount.Resumes:    "resumes",
+		mount.MountsFrom:         "mounts-from",
+		mount.SelfMounts:         "self-mounts",
+		mount.Discovers:          "discovers",
+		mount.SeesTarget:         "sees-target",
+		mount.TakesAny:           "takes-any",
+		mount.MissOpens:          "miss-opens",
+		mount.Heads:              "heads",
+		mount.Resumes:            "resumes",
+		mount.Phantoms:           "phantoms",
+		mount.MountsUnreferenced: "mounts-unreferenced",
+		mount.TagParams:          "tag-params",
+		mount.Lists:              "lists",
 	}
 }
 

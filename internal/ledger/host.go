@@ -12,6 +12,7 @@ import (
 
 // host is what is known of one registry host.
 type host struct {
+	prior  mount.Traits // what is known of hosts of this name
 	traits mount.Traits
 	seen   map[mount.Trait]sight
 	limits [numLimits]limit
@@ -76,6 +77,7 @@ func (l *Ledger) host(name string) *host {
 	h := l.hosts[name]
 	if h == nil {
 		h = &host{
+			prior: mount.Priors(name), traits: mount.Priors(name),
 			blobs: map[digest.Digest]*list.Element{}, order: list.New(), doubts: map[doubt]time.Time{},
 			seen: map[mount.Trait]sight{}, lasts: map[string]last{},
 			loaded: map[string]bool{}, spent: map[string]bool{}, own: map[[sha256.Size]byte]bool{},

@@ -177,7 +177,11 @@ func (h *host) mergeTraits(facts []traitFact) {
 		}
 	}
 	h.traits = mount.Traits{}
-	for t, n := range counts {
+	for t := mount.Trait(1); t.Valid(); t++ {
+		n, ok := counts[t]
+		if !ok {
+			n = h.prior.Of(t)
+		}
 		n = capped(n)
 		for range n.Yes {
 			h.traits = h.traits.See(t, true)
@@ -185,6 +189,9 @@ func (h *host) mergeTraits(facts []traitFact) {
 		for range n.No {
 			h.traits = h.traits.See(t, false)
 		}
+	}
+	if limit := h.prior.PutLimit(); limit > 0 {
+		h.traits = h.traits.SeeLimit(limit, false)
 	}
 	for i, m := range h.limits {
 		if m.size > 0 {

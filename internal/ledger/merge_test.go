@@ -105,16 +105,16 @@ func TestImportAddsUp(t *testing.T) {
 		var segments []Segment
 		newest := map[string]stamp{} // of digest and repository
 		for i := range 1 + r.IntN(6) {
-			l := Ledger{Now: func() time.Time { return c.at.Add(-time.Duration(r.IntN(20*3600)) * time.Second) }}
+			at := c.at.Add(-time.Duration(r.IntN(20*3600)) * time.Second)
+			l := Ledger{Now: func() time.Time { return at }}
 			for range 1 + r.IntN(8) {
+				at = at.Add(time.Millisecond)
 				d, in := blob(r.IntN(3)), repo(r.IntN(maxKept))
 				l.Record(host5000, in, mount.InTarget(d, mount.Placed), mount.Fact{Trait: mount.Heads, Value: r.IntN(2) > 0})
 				l.SetLast(host5000, in, d)
-				for _, p := range l.hosts[host5000].blobs[d].Value.(*places).seen {
-					newest[d.String()+p.repository] = max(newest[d.String()+p.repository], stampOf(p.at))
-				}
+				newest[d.String()+in] = max(newest[d.String()+in], stampOf(at))
 			}
-			l.Now = c.now
+			at = c.at
 			if e, ok := l.Export(host5000); ok {
 				segments = append(segments, Segment{fmt.Sprint(i), e.Content})
 			}

@@ -136,6 +136,11 @@ type Behaviour struct {
 	// TagParamsMax is how many tag= of one PUT are honoured; the others are silently left out, and not in
 	// OCI-Tag. 0 is all.
 	TagParamsMax int
+	// TagHeader answers with OCI-Tag to a manifest PUT by tag as well: olareg.
+	TagHeader bool
+	// ManifestETags gives an ETag with every manifest, and answers 412 to a PUT whose If-Match is another
+	// one than that of the manifest behind the reference now. distribution gives one and ignores If-Match.
+	ManifestETags bool
 	// ImmutableTags answers 400 TAG_INVALID to a tag that would move: ECR.
 	ImmutableTags bool
 	// ManifestLimit is the largest manifest, in bytes; above it is 413: zot, 4 MiB. 0 is no limit.

@@ -30,6 +30,9 @@ func (c *call) getManifest() {
 	case ok:
 		c.w.Header().Set("Content-Type", m.mediaType)
 		c.setDigest(d)
+		if c.b.ManifestETags {
+			c.w.Header().Set("ETag", entityTag(d))
+		}
 		c.write(http.StatusOK, m.body)
 	case !exists && c.b.ManifestGetUnknownName:
 		c.unknownName()
@@ -64,12 +67,30 @@ func (c *call) putManifest() {
 	}
 	c.reg.mu.Lock()
 	repo := c.reg.repository(c.req.Repository)
+	if !c.unchanged(repo) {
+		c.reg.mu.Unlock()
+		c.failWith(http.StatusPreconditionFailed, wire.CodeUnknown, "the manifest has changed")
+		return
+	}
 	repo.manifests[d] = manifest{mediaType: kind, body: body}
 	for _, tag := range tags {
 		repo.tags[tag] = d
 	}
 	c.reg.mu.Unlock()
 	c.manifestCreated(d, tags, doc)
+}
+
+// entityTag is the ETag of a manifest.
+func entityTag(d digest.Digest) string { return `"` + d.String() + `"` }
+
+// unchanged reports whether the condition of a PUT holds. The caller holds Registry.mu.
+func (c *call) unchanged(repo *repository) bool {
+	want := c.r.Header.Get("If-Match")
+	if !c.b.ManifestETags || want == "" {
+		return true
+	}
+	d, _, ok := repo.manifest(c.req.Reference)
+	return ok && want == entityTag(d)
 }
 
 // names gives the digest and the tags under which the manifest is to be stored. ok is false when they do
@@ -98,7 +119,7 @@ func (c *call) names(body []byte) (d digest.Digest, tags []string, ok bool) {
 }
 
 func (c *call) manifestCreated(d digest.Digest, tags []string, doc document) {
-	if c.b.TagParams && len(c.req.Tags) > 0 {
+	if c.b.TagParams && len(c.req.Tags) > 0 || c.b.TagHeader {
 		for _, tag := range tags {
 			c.w.Header().Add("OCI-Tag", tag)
 		}

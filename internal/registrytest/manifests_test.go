@@ -122,6 +122,7 @@ func TestTagParams(t *testing.T) {
 		{"honoured", Behaviour{TagParams: true}, byDigest, 201, []string{"a", "b", "c"}},
 		{"two at most", Behaviour{TagParams: true, TagParamsMax: 2}, byDigest, 201, []string{"a", "b"}},
 		{"by tag", Behaviour{TagParams: true}, "/v2/app/manifests/a?tag=b", 400, nil},
+		{"by tag, named", Behaviour{TagHeader: true}, "/v2/app/manifests/a", 201, []string{"a"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := New(test.b)
@@ -135,6 +136,25 @@ func TestTagParams(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestManifestETags(t *testing.T) {
+	one, two := image([]byte("{}")), image([]byte("{ }"))
+	r := New(Behaviour{ManifestETags: true})
+	r.PutBlob("app", []byte("{}"))
+	r.PutBlob("app", []byte("{ }"))
+	r.PutManifest("app", "v1", ociManifest, one)
+	p := newPeer(t, r)
+	tag := p.want(200, "GET", "/v2/app/manifests/v1", nil).header.Get("ETag")
+	p.want(412, "PUT", "/v2/app/manifests/v2", one, asManifest, "If-Match: "+tag)
+	p.want(201, "PUT", "/v2/app/manifests/v1", two, asManifest, "If-Match: "+tag)
+	p.want(412, "PUT", "/v2/app/manifests/v1", one, asManifest, "If-Match: "+tag)
+	p.want(201, "PUT", "/v2/app/manifests/v1", one, asManifest)
+	r.SetBehaviour(func(b *Behaviour) { b.ManifestETags = false })
+	if a := p.want(200, "GET", "/v2/app/manifests/v1", nil); a.header.Get("ETag") != "" {
+		t.Error("an ETag by default")
+	}
+	p.want(201, "PUT", "/v2/app/manifests/v1", two, asManifest, "If-Match: "+tag)
 }
 
 func TestImmutableTags(t *testing.T) {

@@ -51,7 +51,7 @@ func measured() []Known {
 		}},
 		{"olareg", Behaviour{
 			Discovery: DiscoveryTargetOnly, SinglePost: SinglePostTaken, SessionBoundToDigest: true, NoUploadRange: true,
-			FreshRange: "0--1", MissingBlobs: MissingNamedInText, TagParams: true, Subject: true, ManifestLimit: 8 << 20,
+			FreshRange: "0--1", MissingBlobs: MissingNamedInText, TagParams: true, TagHeader: true, Subject: true, ManifestLimit: 8 << 20,
 			ErrorsPlainText: true, ManifestGetUnknownName: true,
 		}},
 		{"ggcr", Behaviour{
