@@ -47,6 +47,7 @@ type ladder struct {
 	session bool // a session is open at the start
 	may     [Upload + 1]bool
 	upload  float64                 // cost of the bytes and of the request that carries them
+	single  bool                    // the host takes the content in the POST that opens a session
 	none    [maxSources + 1]float64 // probability that none of the first so many sources holds the blob
 	memo    [numRungs]choice        // by rung.index; no try where nobody has searched
 }
@@ -111,8 +112,11 @@ func (l *ladder) climb(r rung, k Kind) (rung, bool) {
 }
 
 // uploadFrom returns what the upload costs from rung r: a request more where
-// no session is open.
+// no session is open, unless the host takes the content in the POST.
 func (l *ladder) uploadFrom(r rung) float64 {
+	if l.single {
+		return l.upload
+	}
 	reach, open := 0.0, 0.0
 	for a, p := range l.any {
 		there := p * l.reachIf(r, anyAnswer(a))

@@ -87,7 +87,7 @@ func learnMount(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 	case v == Hit:
 		return []Fact{InTarget(b.Digest, Placed), At(b.Digest, o.Try.From, Confirmed), see(MountsFrom, true)}
 	case v == Miss:
-		facts := opened(o, blobGone)
+		facts := opening(o, blobGone)
 		if proven {
 			facts = append(facts, see(MountsFrom, false))
 		}
@@ -107,9 +107,9 @@ func learnSelf(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 	case v == Miss:
 		honoured, known := e.traits.Known(SelfMounts)
 		if known && honoured {
-			return opened(o, InTarget(b.Digest, Absent))
+			return opening(o, InTarget(b.Digest, Absent))
 		}
-		return opened(o)
+		return opening(o)
 	case o.Status == 404: // absent, and the host says so with an error (cue)
 		return []Fact{see(MissOpens, false)}
 	}
@@ -125,7 +125,7 @@ func learnAny(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 		}
 		return append(facts, see(SeesTarget, true))
 	case Miss:
-		facts := opened(o, see(TakesAny, true))
+		facts := opening(o, see(TakesAny, true))
 		for _, s := range e.Sources(b.Digest) {
 			if s.Belief == Confirmed {
 				return append(facts, see(Discovers, false))
@@ -142,9 +142,11 @@ func learnUpload(b Blob, o Outcome, v Verdict) []Fact {
 		return []Fact{InTarget(b.Digest, Placed), see(Resumes, true)}
 	case v == Hit:
 		return []Fact{InTarget(b.Digest, Placed)}
+	case o.Try.Form == Single && v == Refused && o.Status != 413:
+		return []Fact{see(SinglePost, false)}
 	case o.Status != 413:
 		return nil
-	case o.Try.Form == Put:
+	case o.Try.Form == Put || o.Try.Form == Single:
 		return []Fact{{Limit: b.Size}}
 	case o.Try.Form == Stream:
 		return []Fact{{Limit: b.Size, Patch: true}}
@@ -152,8 +154,8 @@ func learnUpload(b Blob, o Outcome, v Verdict) []Fact {
 	return []Fact{{Limit: o.Try.Chunk, Patch: true}}
 }
 
-// opened adds to facts that a miss has opened a session.
-func opened(o Outcome, facts ...Fact) []Fact {
+// opening adds to facts that a miss has opened a session.
+func opening(o Outcome, facts ...Fact) []Fact {
 	if o.Session && o.Try.Kind != MountAny {
 		facts = append(facts, see(MissOpens, true))
 	}

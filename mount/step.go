@@ -262,6 +262,7 @@ func (s Step) ladder(outcomes []Outcome) *ladder {
 	l := &ladder{odds: s.odds}
 	l.may = s.allowed()
 	l.upload = 1 + s.policy.sending(s.Blob.Size)
+	l.single = s.single() && s.send(nil).Form == Single
 	if s.Blob.Sealed {
 		l.upload = costSealed
 	}

@@ -32,6 +32,10 @@ const (
 	// Resumes: a session that was cut says where it stands and takes the rest
 	// (distribution 3, olareg).
 	Resumes
+	// SinglePost: a POST with digest= and the content stores the blob at once (zot,
+	// olareg, ggcr). It is only tried where it is known to work, since a host that
+	// ignores the content has been sent it in vain.
+	SinglePost
 	// Phantoms: a mount was answered 201 and the blob did not arrive (GHCR when it
 	// throttles), so that a 201 has to be verified.
 	Phantoms
@@ -56,7 +60,7 @@ func (t Trait) String() string {
 	names := [numTraits]string{
 		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
 		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD", Resumes: "resumes uploads",
-		Phantoms: "phantom mounts", MountsUnreferenced: "mounts what no manifest names",
+		SinglePost: "takes a blob in one POST", Phantoms: "phantom mounts", MountsUnreferenced: "mounts what no manifest names",
 		TagParams: "takes tags as parameters", Lists: "lists referrers",
 	}
 	if t > 0 && t < numTraits {

@@ -57,6 +57,7 @@ type Form int
 const (
 	Put    Form = iota // one PUT with the whole body on the session
 	Stream             // one PATCH with the whole body, then an empty PUT: can be resumed, and is for hosts that limit the size of a PUT (ACR above some 20 MB)
+	Single             // one POST with the content, where no session is open
 	Chunks             // PATCHes of a part each, in order, then an empty PUT: for hosts that limit any body
 )
 
@@ -86,6 +87,8 @@ func (t Try) String() string {
 		return "upload the rest"
 	case t.Kind == Upload && t.Form == Stream:
 		return "upload in a stream"
+	case t.Kind == Upload && t.Form == Single:
+		return "upload in one request"
 	case t.Kind == Upload && t.Form == Chunks:
 		return "upload in chunks"
 	}
@@ -218,6 +221,8 @@ func judgeUpload(o Outcome) Verdict {
 	switch s := o.Status; {
 	case s == 201 || s == 204:
 		return Hit
+	case o.Try.Form == Single && s != 413 && s != 408 && s != 401 && s != 403 && !o.Corrupt:
+		return Refused // the host took the request for one that opens a session, or for none
 	case s == 404 || s == 416 || s == 408 || s == 400 || o.Corrupt:
 		return Unsure
 	case s == 200 || s == 202: // accepted, but by the spec not closed

@@ -21,6 +21,9 @@ const (
 // for hosts, or proxies before them, that limit any body.
 func (s Step) send(outcomes []Outcome) Try {
 	t := Try{Kind: Upload}
+	if s.single() && !opened(outcomes) {
+		t.Form = Single
+	}
 	if size := float64(s.Blob.Size); size*size*cutRate/2 > s.policy.BytesPerRequest {
 		if resumes, known := s.traits.Known(Resumes); resumes || !known {
 			t.Form = Stream
@@ -40,12 +43,27 @@ func (s Step) send(outcomes []Outcome) Try {
 	return t
 }
 
+// single says whether the host is known to take content in the POST.
+func (s Step) single() bool {
+	single, known := s.traits.Known(SinglePost)
+	return known && single
+}
+
+// opened says whether a mount has opened a session that was not used yet.
+func opened(outcomes []Outcome) bool {
+	open := false
+	for _, o := range outcomes {
+		open = (open || o.Try.Kind.isMount() && o.Session) && o.Try.Kind != Upload
+	}
+	return open
+}
+
 // instead returns the form to take after one was refused.
 func (s Step) instead(o Outcome) Try {
 	switch {
 	case o.Status != 413:
-		return Try{Kind: Upload, Form: Put} // PATCH is not for this host
-	case o.Try.Form == Put:
+		return Try{Kind: Upload, Form: Put} // the other form is not for this host
+	case o.Try.Form == Put || o.Try.Form == Single:
 		return Try{Kind: Upload, Form: Stream}
 	case o.Try.Form == Stream:
 		return Try{Kind: Upload, Form: Chunks, Chunk: s.Blob.Size / 2}

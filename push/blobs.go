@@ -193,6 +193,11 @@ func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer
 	if w.used {
 		r.cancel(ctx, w)
 	}
+	if t.Form == mount.Single && w.session == nil {
+		a, session := r.repo.Single(ctx, d, body)
+		w.session = session // of a host that took the POST for one that opens a session
+		return a
+	}
 	if w.session == nil {
 		a, session := r.repo.Start(ctx, d)
 		switch {

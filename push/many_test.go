@@ -152,3 +152,30 @@ func TestHomeFails(t *testing.T) {
 		t.Errorf("%d layers sent, want 9\n%s", n, strings.Join(srv.Registry.Lines(), "\n"))
 	}
 }
+
+// TestSinglePost: once a host is known to take content in one POST, new blobs
+// cost one request each.
+func TestSinglePost(t *testing.T) {
+	for _, form := range []registrytest.SinglePost{registrytest.SinglePostTaken, registrytest.SinglePostOctetStream, registrytest.SinglePostIgnored} {
+		srv := registrytest.Start(t, registrytest.Behaviour{SinglePost: form})
+		s := &stage{Server: srv, base: layers("base", 6, layerSize), app: layers("app", 3, layerSize)}
+		p := pusher(t, push.WithConcurrency(1))
+		if _, err := p.Probe(context.Background(), ref(t, srv.Host, "probe").Context()); err != nil {
+			t.Fatal(err)
+		}
+		srv.Registry.ResetLog()
+		if _, err := p.Push(context.Background(), s.image(t, "1"), ref(t, srv.Host, "app:v1")); err != nil {
+			t.Fatal(err)
+		}
+		most := 16 // the looks, ten blobs, the manifest
+		if form == registrytest.SinglePostIgnored {
+			most = 25
+		}
+		if n := srv.Registry.Count().Requests; n > most {
+			t.Errorf("%v: %d requests, want at most %d\n%s", form, n, most, strings.Join(srv.Registry.Lines(), "\n"))
+		}
+		if n := srv.Registry.Count().BytesTwice; n != 0 {
+			t.Errorf("%v: %d bytes sent twice", form, n)
+		}
+	}
+}

@@ -12,9 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/crossmount/crossmount/internal/ledger"
 	"github.com/crossmount/crossmount/internal/registrytest"
-	"github.com/crossmount/crossmount/mount"
 	"github.com/crossmount/crossmount/push"
 )
 
@@ -263,99 +261,4 @@ func TestMemoryCorrupt(t *testing.T) {
 			}
 		})
 	}
-}
-
-// lie returns a segment in which every entry is wrong for a push of img to app:
-// where its blobs are, what the target holds, and what the host does.
-func lie(t testing.TB, img v1.Image, yes bool) []byte {
-	t.Helper()
-	var l ledger.Ledger
-	ls, err := img.Layers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := img.ConfigName()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := img.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	blobs := []digest.Digest{digest.Digest(config.String()), digest.Digest(root.String())}
-	for _, layer := range ls {
-		d, err := layer.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		blobs = append(blobs, digest.Digest(d.String()))
-	}
-	for i, d := range blobs {
-		for _, in := range []string{"app", "absent", "private", fmt.Sprint("lonely", i)} {
-			l.Record(memoryHost, in, mount.InTarget(d, mount.Placed))
-		}
-	}
-	for trait := mount.Trait(1); !strings.HasPrefix(trait.String(), "Trait("); trait++ {
-		for range 10 {
-			l.Record(memoryHost, "app", mount.Fact{Trait: trait, Value: yes})
-		}
-	}
-	if yes {
-		l.Record(memoryHost, "app", mount.Fact{Limit: 1 << 19})
-	} else {
-		l.Record(memoryHost, "app", mount.Fact{Limit: 1 << 19}, mount.Fact{Limit: 1 << 19, Patch: true})
-	}
-	l.SetLast(memoryHost, "app", digest.FromString("gone"))
-	e, ok := l.Export(memoryHost)
-	if !ok {
-		t.Fatal("nothing to export")
-	}
-	return e.Content
-}
-
-// TestMemoryLies pushes with a memory in which everything is wrong to registries
-// with the manners of all that are known. No push fails for it, and the next is
-// free of it.
-func TestMemoryLies(t *testing.T) {
-	type most struct{ extra, next int }
-	worst := most{}
-	for _, k := range append([]registrytest.Known{{Name: "conforming"}}, registrytest.Registries()...) {
-		for _, yes := range []bool{true, false} {
-			for _, size := range []int{70 << 10, 600 << 10} {
-				t.Run(fmt.Sprintf("%s/%v/%d", k.Name, yes, size), func(t *testing.T) {
-					b := k.Behaviour
-					if b.MountFromStatus == nil {
-						b.MountFromStatus = map[string]int{"private": 401}
-					}
-					repositories := func() *registrytest.Registry {
-						r := registrytest.New(b)
-						for _, n := range []string{"app", "private"} {
-							r.CreateRepository(n)
-						}
-						return r
-					}
-					img := build(t, 1, size)
-					cold := len(process(t, repositories(), img, "app:v1"))
-					dir := t.TempDir()
-					m, err := push.DiskMemory(dir)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if err := m.Save(context.Background(), memoryHost, lie(t, img, yes), nil); err != nil {
-						t.Fatal(err)
-					}
-					r := repositories()
-					lied := process(t, r, img, "app:v1", push.WithMemory(m))
-					extra := len(lied) - cold
-					if extra > 40 {
-						t.Errorf("%d requests, without a memory %d\n%s", len(lied), cold, strings.Join(lied, "\n"))
-					}
-					again := process(t, r, build(t, 2, size), "app:v2", push.WithMemory(m))
-					t.Logf("%d requests more than the %d without a memory; %d for the next build", extra, cold, len(again))
-					worst = most{max(worst.extra, extra), max(worst.next, len(again))}
-				})
-			}
-		}
-	}
-	t.Logf("at worst %d requests more; %d for the next build", worst.extra, worst.next)
 }

@@ -185,7 +185,7 @@ func (d *Diagnosis) Learned() []mount.Fact {
 	var facts []mount.Fact
 	for _, t := range []mount.Trait{
 		mount.Heads, mount.MountsFrom, mount.MountsUnreferenced, mount.Discovers, mount.Phantoms,
-		mount.TakesAny, mount.SeesTarget, mount.SelfMounts, mount.MissOpens, mount.Resumes,
+		mount.TakesAny, mount.SeesTarget, mount.SelfMounts, mount.MissOpens, mount.Resumes, mount.SinglePost, mount.TagParams,
 	} {
 		v := d.Of(Trait(t.String())).Value
 		if v == Unknown || t == mount.Phantoms && v == No {

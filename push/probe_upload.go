@@ -9,9 +9,13 @@ import (
 	"github.com/crossmount/crossmount/transport"
 )
 
-// cutPause is how long a registry gets to notice that an upload broke off, in
-// seconds.
-const cutPause = 0.1
+// A registry may notice only a moment later that an upload broke off, or even
+// that it began. While its session says that nothing stands, it is asked again up
+// to cutTimes, after pauses that double from cutPause seconds.
+const (
+	cutTimes = 5
+	cutPause = 0.1
+)
 
 // uploaded says whether an answer that closes an upload says that the blob stands.
 func uploaded(a transport.Answer) bool {
@@ -214,10 +218,7 @@ func (b *prober) resumes(ctx context.Context) {
 	} else {
 		b.count(text, a)
 	}
-	if pause(ctx, cutPause) != nil {
-		b.cancel(ctx, b.target, s)
-		return
-	}
+	b.awaitCut(ctx, s)
 	a = s.Resume(ctx, c.digest, c.body(), 0)
 	text += "; " + b.count("GET session and the rest", a)
 	if a.OK() {
@@ -226,6 +227,22 @@ func (b *prober) resumes(ctx context.Context) {
 	b.set(TraitResumes, judged(a, uploaded(a) && a.Sent < int64(len(c.data))), text)
 	if !uploaded(a) {
 		b.cancel(ctx, b.target, s)
+	}
+}
+
+// awaitCut waits until a session says that something stands, or nothing at all.
+func (b *prober) awaitCut(ctx context.Context, s *transport.Session) {
+	wait := cutPause
+	for range cutTimes {
+		if pause(ctx, wait) != nil {
+			return
+		}
+		a, offset, ok := s.Stands(ctx)
+		b.count("GET session", a)
+		if !ok || offset > 0 {
+			return
+		}
+		wait *= 2
 	}
 }
 

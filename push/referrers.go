@@ -2,10 +2,10 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/crossmount/crossmount/internal/inventory"
 	"github.com/crossmount/crossmount/mount"
+	"github.com/crossmount/crossmount/transport"
 )
 
 // refer makes sure that the manifests with a subject that stand are listed as its
@@ -107,40 +108,74 @@ func settling(took time.Duration, round int, chance float64) time.Duration {
 }
 
 // updateReferrers adds manifests to the index behind a referrers tag, and says
-// whether it had to. What others add at the same time is kept: where the registry
+// whether it had to. Those of all pushes of the Pusher that wait for the same list
+// are added together. What others add at the same time is kept: where the registry
 // gives entity tags, an update that would overwrite another is refused; and
 // everywhere the list is read again afterwards, and mended while anything is
 // missing that it held before.
 func (r *run) updateReferrers(ctx context.Context, tag string, manifests []inventory.Manifest) (changed bool, err error) {
-	key := r.host.Name() + "/" + r.target.repository.RepositoryStr() + ":" + tag
-	leave, err := r.pusher.turns.take(ctx, key)
-	if err != nil {
-		return false, err
-	}
-	defer leave()
-	want := &referrers{}
+	own := &referrers{}
 	for _, m := range manifests {
-		if err := want.add(m); err != nil {
+		if err := own.add(m); err != nil {
 			return false, err
 		}
 	}
-	for round := 0; ; round++ {
+	key := r.host.Name() + "/" + r.target.repository.RepositoryStr() + ":" + tag
+	want, leave, err := r.pusher.turns.take(ctx, key, own)
+	if err != nil || want == nil {
+		return err == nil, err
+	}
+	defer func() { leave(err == nil) }()
+	for round, odd := 0, 0; ; round++ {
 		began := time.Now()
-		list, etag, err := r.readReferrers(ctx, tag)
-		if err != nil || !list.merge(want) {
+		done, err := r.updateOnce(ctx, tag, want, round == referrersRounds)
+		if done {
 			return changed, err
 		}
-		if round == referrersRounds {
-			return changed, fmt.Errorf("others overwrite it: %d updates did not last", round)
+		wait := settling(time.Since(began), round, rand.Float64()).Seconds()
+		if err != nil {
+			var e *oddAnswer
+			if !errors.As(err, &e) {
+				return changed, err
+			}
+			remedy, again := mount.Repair(e.refusal, nil, nil, r.policy, odd)
+			if !again {
+				return changed, err
+			}
+			odd, wait = odd+1, remedy.Pause
 		}
-		if err := r.writeReferrers(ctx, tag, etag, list, want); err != nil {
-			return changed, err
-		}
-		changed = true
-		if err := pause(ctx, settling(time.Since(began), round, rand.Float64()).Seconds()); err != nil {
+		changed = changed || err == nil
+		if err := pause(ctx, wait); err != nil {
 			return changed, err
 		}
 	}
+}
+
+// oddAnswer is an answer that is an error unless the next one is better.
+type oddAnswer struct {
+	refusal mount.Refusal
+	error
+}
+
+// Unwrap returns the error.
+func (e *oddAnswer) Unwrap() error { return e.error }
+
+// odd returns an answer as an error.
+func odd(a transport.Answer) error { return &oddAnswer{refusalOf(a), a.Failure()} }
+
+// updateOnce reads the list and, unless it holds all that is wanted, which is when
+// it is done, puts it with what is missing; but not when this is the last time.
+func (r *run) updateOnce(ctx context.Context, tag string, want *referrers, last bool) (done bool, err error) {
+	list, etag, err := r.readReferrers(ctx, tag)
+	switch {
+	case err != nil:
+		return false, err
+	case !list.merge(want):
+		return true, nil
+	case last:
+		return true, errors.New("others overwrite it again and again")
+	}
+	return false, r.writeReferrers(ctx, tag, etag, list, want)
 }
 
 // readReferrers returns the list behind a referrers tag, an empty one if there is
@@ -154,7 +189,7 @@ func (r *run) readReferrers(ctx context.Context, tag string) (*referrers, string
 	case a.Status == http.StatusNotFound:
 		return &referrers{}, "", nil
 	case m.Body == nil:
-		return nil, "", a.Failure()
+		return nil, "", odd(a)
 	}
 	list, err := parseReferrers(m.Body)
 	return list, a.ETag(), err
@@ -180,51 +215,7 @@ func (r *run) writeReferrers(ctx context.Context, tag, etag string, list, want *
 			return nil
 		}
 		if !list.drop(a.Missing(), want) {
-			return a.Failure()
+			return odd(a)
 		}
-	}
-}
-
-// turns lets those who want the same thing go one at a time. The zero value is
-// ready.
-type turns struct {
-	// mu guards queues and what is in them.
-	mu     sync.Mutex
-	queues map[string]*queue
-}
-
-// queue is those who want one thing.
-type queue struct {
-	free    chan struct{} // holds a token while it is nobody's turn
-	members int
-}
-
-// take waits for the turn, which lasts until leave is called.
-func (t *turns) take(ctx context.Context, key string) (leave func(), err error) {
-	t.mu.Lock()
-	if t.queues == nil {
-		t.queues = map[string]*queue{}
-	}
-	q := t.queues[key]
-	if q == nil {
-		q = &queue{free: make(chan struct{}, 1)}
-		q.free <- struct{}{}
-		t.queues[key] = q
-	}
-	q.members++
-	t.mu.Unlock()
-	quit := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if q.members--; q.members == 0 {
-			delete(t.queues, key)
-		}
-	}
-	select {
-	case <-q.free:
-		return func() { q.free <- struct{}{}; quit() }, nil
-	case <-ctx.Done():
-		quit()
-		return nil, context.Cause(ctx)
 	}
 }

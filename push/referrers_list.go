@@ -86,6 +86,9 @@ func (l *referrers) merge(other *referrers) (missing bool) {
 	return missing
 }
 
+// copy returns a list of the same entries, without the other fields.
+func (l *referrers) copy() *referrers { return &referrers{entries: slices.Clone(l.entries)} }
+
 // drop takes out manifests, of this list and of what is wanted, but for those of
 // this push, and says whether any were there.
 func (l *referrers) drop(gone []digest.Digest, want *referrers) bool {

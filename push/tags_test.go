@@ -255,19 +255,18 @@ func TestImmutableAnswers(t *testing.T) {
 // TestRefused says how many references are tried when some are refused.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		refused  []string
-		status   int
-		body     string
-		puts     int
-		stands   string // of t1 to t4 and the digest, one letter each
-		attempts int
+		name    string
+		refused []string
+		status  int
+		body    string
+		puts    int
+		stands  string // of t1 to t4 and the digest, one letter each
 	}{
-		{"a rule for one tag", []string{"t1"}, 403, refusal("DENIED", "protected tag"), 4, "-++++", 1},
-		{"a rule for two tags ends it", []string{"t1", "t2"}, 403, refusal("DENIED", "protected tag"), 2, "-----", 1},
-		{"tags that are invalid", []string{"t1", "t2", "t3", "t4"}, 400, refusal("TAG_INVALID", "tag does not match"), 5, "----+", 1},
-		{"the manifest is refused", []string{"t1"}, 413, "", 1, "-----", 1},
-		{"one tag later on", []string{"t3"}, 500, "", 4, "++-++", 1},
+		{"a rule for one tag", []string{"t1"}, 403, refusal("DENIED", "protected tag"), 4, "-++++"},
+		{"a rule for two tags ends it", []string{"t1", "t2"}, 403, refusal("DENIED", "protected tag"), 2, "-----"},
+		{"tags that are invalid", []string{"t1", "t2", "t3", "t4"}, 400, refusal("TAG_INVALID", "tag does not match"), 5, "----+"},
+		{"the manifest is refused", []string{"t1"}, 413, "", 1, "-----"},
+		{"one tag later on", []string{"t3"}, 500, "", 5, "++-++"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := registrytest.New(registrytest.Behaviour{})

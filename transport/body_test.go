@@ -93,7 +93,7 @@ func TestCheckedBodyRight(t *testing.T) {
 	for _, size := range edges() {
 		want := pattern(size)
 		for name, wrap := range readers {
-			for _, step := range []int{1, 509, holdBack + 1, 1 << 20} {
+			for _, step := range []int{1, holdBack + 1, 1 << 20} {
 				if step == 1 && size > 8192 {
 					continue // slow, and no other path
 				}
@@ -153,7 +153,7 @@ func TestCheckedBodyWrong(t *testing.T) {
 	for _, size := range edges()[1:] {
 		right := pattern(size)
 		for name, wrong := range wrongs {
-			for _, step := range []int{holdBack, 1 << 20} {
+			for _, step := range []int{1000, 1 << 20} {
 				got, err := passed(t, int64(size), wrong(right), digest.FromBytes(right), step)
 				if !errors.Is(err, ErrContent) {
 					t.Errorf("%s of %d bytes in steps of %d: %v; want ErrContent", name, size, step, err)

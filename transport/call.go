@@ -32,10 +32,10 @@ type call struct {
 	final    bool  // a 401 is an answer, not a reason to ask for a token
 }
 
-// part is the next bytes of content that is open already. It can be sent once.
+// part is some bytes of content that is sent in several requests.
 type part struct {
-	content *checkedBody
-	size    int64
+	take func() (*checkedBody, error) // the content, at the first byte of the part
+	size int64
 }
 
 // size returns how many bytes of content the call carries.
@@ -111,9 +111,12 @@ func (s *sending) newRequest(ctx context.Context, method string, u *url.URL) *ht
 	return req
 }
 
-// load opens the content of the request. Content-Length is always sent: zot and
-// ECR take no body of unknown size.
+// load opens the content of the request, for as long as that takes: it is not
+// time in which the request stalls. Content-Length is always sent: zot and ECR
+// take no body of unknown size.
 func (s *sending) load(req *http.Request, w *watcher) error {
+	w.hold()
+	defer w.moved()
 	switch {
 	case s.call.part != nil:
 		return s.loadPart(req, w)
@@ -123,6 +126,8 @@ func (s *sending) load(req *http.Request, w *watcher) error {
 	case s.call.body != nil:
 		req.ContentLength = s.call.body.Size
 		req.GetBody = func() (io.ReadCloser, error) {
+			w.hold()
+			defer w.moved()
 			body, err := s.open(req.Context())
 			if err != nil {
 				return nil, err
@@ -143,14 +148,18 @@ func (s *sending) load(req *http.Request, w *watcher) error {
 	return nil
 }
 
-// loadPart makes the next bytes of open content the body of the request. What
-// was opened stays open for the next part.
+// loadPart makes a part of content the body of the request. What was opened
+// stays open for the next part.
 func (s *sending) loadPart(req *http.Request, w *watcher) error {
 	p := s.call.part
-	s.before, _ = p.content.result()
-	s.bodies = []*checkedBody{p.content}
+	content, err := p.take()
+	if err != nil {
+		return err
+	}
+	s.before, _ = content.result()
+	s.bodies = []*checkedBody{content}
 	req.ContentLength = p.size
-	req.Body = w.sent(io.NopCloser(io.LimitReader(p.content, p.size)))
+	req.Body = w.sent(io.NopCloser(io.LimitReader(content, p.size)))
 	return nil
 }
 

@@ -94,18 +94,16 @@ func (s *Session) Least() int64 { return s.least }
 // Part sends the bytes of the content from offset from up to offset to, which is
 // not among them, in one PATCH (spec end-5). The parts before must stand.
 func (s *Session) Part(ctx context.Context, d digest.Digest, body Body, from, to int64) Answer {
-	content, err := newCheckedBody(ctx, body, d)
-	if err == nil {
-		defer content.Close()
-		err = content.skip(from)
-	}
-	if err != nil {
+	content := &stream{digest: d, body: body}
+	defer content.close()
+	if err := content.open(ctx, from); err != nil {
 		return s.repository.answer(call{op: "upload part", digest: d}).unsent(&sending{}, err)
 	}
+	take := func() (*checkedBody, error) { return content.take(ctx, from, to-from) }
 	header := octets()
 	header.Set("Content-Range", wire.FormatContentRange(from, to-1))
 	a := s.send(ctx, call{
-		op: "upload part", method: http.MethodPatch, url: s.url, digest: d, header: header, part: &part{content, to - from},
+		op: "upload part", method: http.MethodPatch, url: s.url, digest: d, header: header, part: &part{take, to - from},
 	})
 	return s.followed(a)
 }

@@ -27,7 +27,9 @@ func secured(t *testing.T) (*registrytest.Registry, *site, *spy) {
 			t.Error(v)
 		}
 	})
-	return registry, s, &spy{next: s.Client().Transport}
+	base := s.Client().Transport.(*http.Transport)
+	base.MaxIdleConnsPerHost = 64 // handshakes are slow under the race detector
+	return registry, s, &spy{next: base}
 }
 
 // nothingInClear checks that no credential went out by http, and returns how

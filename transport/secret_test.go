@@ -78,7 +78,7 @@ func credentials() map[string]authn.AuthConfig {
 // whole run, however it goes.
 func TestNoSecretIsTold(t *testing.T) {
 	faults := []registrytest.FaultKind{
-		0, 301, 400, 401, 429, registrytest.Refuse, registrytest.CutReply, registrytest.NotHTTP, registrytest.SessionGone, registrytest.Stall,
+		0, 301, 401, 429, registrytest.Refuse, registrytest.CutReply, registrytest.NotHTTP, registrytest.SessionGone, registrytest.Stall,
 	}
 	for _, scheme := range []string{"Basic", "Bearer"} {
 		for name, credential := range credentials() {

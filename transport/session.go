@@ -51,12 +51,12 @@ func (s *Session) Stream(ctx context.Context, d digest.Digest, body Body) Answer
 // size of any body. Chunks are never smaller than the host's
 // OCI-Chunk-Min-Length.
 func (s *Session) Chunks(ctx context.Context, d digest.Digest, body Body, size int64) Answer {
-	content, err := newCheckedBody(ctx, body, d)
-	if err != nil {
+	content := &stream{digest: d, body: body}
+	defer content.close()
+	if err := content.open(ctx, 0); err != nil {
 		return s.repository.answer(call{op: "upload blob", digest: d}).unsent(&sending{}, err)
 	}
-	defer content.Close()
-	return s.parts(ctx, d, content, body.Size, 0, size)
+	return s.parts(ctx, content, 0, size)
 }
 
 // Resume asks the session where it stands (spec end-13) and sends the rest: in
@@ -75,31 +75,30 @@ func (s *Session) Resume(ctx context.Context, d digest.Digest, body Body, size i
 		a.Status = http.StatusRequestedRangeNotSatisfiable
 		return a
 	}
-	content, err := newCheckedBody(ctx, body, d)
-	if err == nil {
-		defer content.Close()
-		err = content.skip(offset)
-	}
-	if err != nil {
+	content := &stream{digest: d, body: body}
+	defer content.close()
+	if err := content.open(ctx, offset); err != nil {
+		a.Status = 0
 		return a.unsent(&sending{}, err)
 	}
 	if size <= 0 {
 		size = body.Size - offset
 	}
-	return s.parts(ctx, d, content, body.Size, offset, size).after(a)
+	return s.parts(ctx, content, offset, size).after(a)
 }
 
 // parts sends open content from offset on in PATCHes of the given size, and
 // closes the session.
-func (s *Session) parts(ctx context.Context, d digest.Digest, content *checkedBody, total, offset, size int64) Answer {
+func (s *Session) parts(ctx context.Context, content *stream, offset, size int64) Answer {
 	var sum Answer
 	size = max(size, s.least, 1)
-	for offset < total {
-		n := min(size, total-offset)
+	for offset < content.body.Size {
+		n := min(size, content.body.Size-offset)
+		take := func() (*checkedBody, error) { return content.take(ctx, offset, n) }
 		header := octets()
 		header.Set("Content-Range", wire.FormatContentRange(offset, offset+n-1))
 		a := s.send(ctx, call{
-			op: "upload blob", method: http.MethodPatch, url: s.url, digest: d, header: header, part: &part{content, n},
+			op: "upload blob", method: http.MethodPatch, url: s.url, digest: content.digest, header: header, part: &part{take, n},
 		}).after(sum)
 		if !a.OK() {
 			return a
@@ -111,7 +110,7 @@ func (s *Session) parts(ctx context.Context, d digest.Digest, content *checkedBo
 		offset += n
 		sum = a
 	}
-	return s.close(ctx, d).after(sum)
+	return s.close(ctx, content.digest).after(sum)
 }
 
 // close ends the session with an empty PUT.

@@ -44,7 +44,6 @@ type document struct {
 	Manifests    []manifestDocument       `json:"manifests,omitempty"`
 	Traits       map[string]traitDocument `json:"traits,omitempty"`
 	PutLimit     *limitDocument           `json:"putLimit,omitempty"`
-	PatchLimit   *limitDocument           `json:"patchLimit,omitempty"`
 }
 
 // blobDocument is where a blob was seen: pairs of an index in Repositories and
@@ -98,7 +97,7 @@ func encode(name string, f facts) ([]byte, error) {
 		}
 		doc.Traits[names[t.trait]] = traitDocument{t.count.Yes, t.count.No, t.at}
 	}
-	doc.PutLimit, doc.PatchLimit = f.limits[limitPut].document(), f.limits[limitPatch].document()
+	doc.PutLimit = f.limit.document()
 	content, err := json.Marshal(doc)
 	if err != nil {
 		return nil, err
@@ -179,10 +178,8 @@ func (doc document) facts(now time.Time) facts {
 			f.traits = append(f.traits, traitFact{t, capped(mount.Seen{Yes: d.Yes, No: d.No}), d.At})
 		}
 	}
-	for i, d := range [numLimits]*limitDocument{doc.PutLimit, doc.PatchLimit} {
-		if d != nil && d.Size >= minLimit && alive(d.At, traitExpiry) {
-			f.limits[i] = limitFact{d.Size, d.At}
-		}
+	if m := doc.PutLimit; m != nil && m.Size >= minLimit && alive(m.At, traitExpiry) {
+		f.limit = limitFact{m.Size, m.At}
 	}
 	return f
 }

@@ -54,12 +54,15 @@ func TestRoundTrip(t *testing.T) {
 	if got := l.Last(host5000, "team/app"); got != blob(3) {
 		t.Errorf("last manifest %s", got)
 	}
-	want := mount.Traits{}.See(mount.Heads, true).See(mount.Resumes, false).SeeLimit(20<<20, false).SeeLimit(100<<20, true)
+	want := mount.Traits{}.See(mount.Heads, true).See(mount.Resumes, false).SeeLimit(20<<20, false)
 	if got := l.Traits(host5000); got != want {
 		t.Errorf("traits %+v, want %+v", got, want)
 	}
 	if doubts(&l, host5000, "team/app", "private") {
 		t.Error("a doubt was kept")
+	}
+	if got := l.Traits(host5000).BodyLimit(); got != 0 {
+		t.Errorf("the limit of a PATCH was kept: %d", got)
 	}
 	if _, ok := l.Export(host5000); ok {
 		t.Error("what was imported is new")
@@ -125,7 +128,7 @@ func TestDecode(t *testing.T) {
 		return fmt.Sprintf(`{"host":%q,"manifests":[{"repository":%q,"digest":%q,"at":%d}]}`, host5000, repository, d, at)
 	}
 	limit := func(size int64) string {
-		return fmt.Sprintf(`{"host":%q,"putLimit":{"size":%d,"at":%d},"patchLimit":{"size":%d,"at":%d}}`, host5000, size, now, size, now)
+		return fmt.Sprintf(`{"host":%q,"putLimit":{"size":%d,"at":%d}}`, host5000, size, now)
 	}
 	week := stamp(traitExpiry.Milliseconds())
 	for _, tt := range []struct {
@@ -152,8 +155,8 @@ func TestDecode(t *testing.T) {
 		{"trait never seen", sealed(t, 1, trait(fmt.Sprintf(`"heads":{"at":%d}`, now))), nil, true, 0},
 		{"trait seen less than never", sealed(t, 1, trait(fmt.Sprintf(`"heads":{"yes":-1,"no":3,"at":%d}`, now))), nil, true, 0},
 		{"unknown trait", sealed(t, 1, trait(fmt.Sprintf(`"flies":{"yes":1,"at":%d}`, now))), nil, true, 0},
-		{"limits", sealed(t, 1, limit(minLimit)), nil, false, 2},
-		{"limits that no host has", sealed(t, 1, limit(minLimit-1)), nil, true, 0},
+		{"limit", sealed(t, 1, limit(minLimit)), nil, false, 1},
+		{"limit that no host has", sealed(t, 1, limit(minLimit-1)), nil, true, 0},
 		{"index out of range", sealed(t, 1, fmt.Sprintf(`{"host":%q,"repositories":["a"],"blobs":[{"digest":%q,"seen":[[1,%d],[-1,%d]]}]}`, host5000, d, now, now)), nil, true, 0},
 		{"nothing", sealed(t, 1, fmt.Sprintf(`{"host":%q}`, host5000)), nil, true, 0},
 		{"other host", sealed(t, 1, `{"host":"registry.example"}`), errCorrupt, true, 0},
@@ -174,10 +177,8 @@ func TestDecode(t *testing.T) {
 				t.Fatalf("error %v, want %v", err, tt.err)
 			}
 			alive := len(f.places) + len(f.lasts) + len(f.traits)
-			for _, m := range f.limits {
-				if m.size > 0 {
-					alive++
-				}
+			if f.limit.size > 0 {
+				alive++
 			}
 			if alive != tt.alive || f.empty() != tt.empty {
 				t.Errorf("%d facts, empty %v; want %d, %v", alive, f.empty(), tt.alive, tt.empty)

@@ -98,10 +98,8 @@ func (l *Ledger) Saved(e Export) {
 			h.seen[f.trait] = s
 		}
 	}
-	for i, f := range e.facts.limits {
-		if m := &h.limits[i]; f.size == m.size {
-			m.kept = max(m.kept, f.at)
-		}
+	if f := e.facts.limit; f.size == h.limit.size {
+		h.limit.kept = max(h.limit.kept, f.at)
 	}
 }
 
@@ -131,10 +129,8 @@ func (h *host) facts(whole bool, now time.Time) facts {
 			f.traits = append(f.traits, traitFact{t, n, stampOf(s.at)})
 		}
 	}
-	for i, m := range h.limits {
-		if m.size >= minLimit && (whole || fresh(m.at, m.kept, traitExpiry)) && stampOf(m.at).alive(now, traitExpiry) {
-			f.limits[i] = limitFact{m.size, stampOf(m.at)}
-		}
+	if m := h.limit; m.size >= minLimit && (whole || fresh(m.at, m.kept, traitExpiry)) && stampOf(m.at).alive(now, traitExpiry) {
+		f.limit = limitFact{m.size, stampOf(m.at)}
 	}
 	f.places = h.placeFacts(whole, now, &room)
 	return f

@@ -42,7 +42,7 @@ type facts struct {
 	places []placeFact
 	lasts  []lastFact
 	traits []traitFact
-	limits [numLimits]limitFact
+	limit  limitFact
 	future bool // some of its times were from the future
 }
 
@@ -64,6 +64,9 @@ type traitFact struct {
 	at    stamp
 }
 
+// limitFact is a PUT that was refused for its size. That a PATCH was refused is
+// not kept: it makes uploads go in chunks, which some hosts do not take, and so a
+// limit that has gone could fail a push.
 type limitFact struct {
 	size int64 // 0 for none
 	at   stamp
@@ -71,7 +74,7 @@ type limitFact struct {
 
 // empty says that a segment with these facts is of no more use to anyone.
 func (f facts) empty() bool {
-	return len(f.places) == 0 && len(f.lasts) == 0 && len(f.traits) == 0 && f.limits == [numLimits]limitFact{} && !f.future
+	return len(f.places) == 0 && len(f.lasts) == 0 && len(f.traits) == 0 && f.limit == limitFact{} && !f.future
 }
 
 // The bounds of what is taken from a segment, or written into one.
@@ -80,9 +83,9 @@ const (
 	// that a host which has changed its ways can overturn them.
 	maxCount = 4
 	// maxKept bounds the repositories of one blob; the newest are kept.
-	maxKept = 3
-	// minLimit is the smallest limit of a body, in bytes, that is believed. Hosts
-	// that take less take no layer at all.
+	maxKept = 2
+	// minLimit is the smallest limit of a PUT, in bytes, that is believed. Hosts
+	// that take less take hardly any layer.
 	minLimit = 1 << 19
 	// maxName bounds the name of a repository, as distribution does.
 	maxName = 255

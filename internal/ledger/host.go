@@ -15,7 +15,7 @@ type host struct {
 	prior  mount.Traits // what is known of hosts of this name
 	traits mount.Traits
 	seen   map[mount.Trait]sight
-	limits [numLimits]limit
+	limit  limit
 	blobs  map[digest.Digest]*list.Element // of *places
 	order  *list.List                      // most recently touched first
 	doubts map[doubt]time.Time
@@ -52,19 +52,12 @@ type sight struct {
 	keptCount mount.Seen
 }
 
-// limit is when the smallest body that was refused was last refused.
+// limit is when the smallest PUT that was refused was last refused.
 type limit struct {
 	size int64 // in bytes; 0 if none was refused
 	at   time.Time
 	kept stamp
 }
-
-// The kinds of limits: of a PUT, and of a PATCH as well.
-const (
-	limitPut = iota
-	limitPatch
-	numLimits
-)
 
 // last is the manifest that was last put into a target, or seen there.
 type last struct {
@@ -102,17 +95,15 @@ func (h *host) see(t mount.Trait, value bool, now time.Time) {
 // seeLimit notes that a body of size bytes was refused.
 func (h *host) seeLimit(size int64, patch bool, now time.Time) {
 	h.traits = h.traits.SeeLimit(size, patch)
-	m := &h.limits[limitPut]
-	if patch {
-		m = &h.limits[limitPatch]
-	}
+	m := &h.limit
 	switch {
+	case patch: // not kept
 	case m.size == 0 || size < m.size:
 		*m = limit{size: size, at: now}
 	case size == m.size:
 		m.at = now
 	}
-	h.note(fresh(m.at, m.kept, traitExpiry))
+	h.note(m.size > 0 && fresh(m.at, m.kept, traitExpiry))
 }
 
 // note counts a change that is worth saving.

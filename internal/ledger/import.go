@@ -46,7 +46,7 @@ func (l *Ledger) Import(name string, segments []Segment) {
 		all.places = append(all.places, f.places...)
 		all.lasts = append(all.lasts, f.lasts...)
 		all.traits = append(all.traits, f.traits...)
-		h.mergeLimits(f.limits)
+		h.mergeLimit(f.limit)
 	}
 	h.mergePlaces(all.places)
 	h.mergeLasts(all.lasts)
@@ -176,6 +176,7 @@ func (h *host) mergeTraits(facts []traitFact) {
 			h.seen[f.trait] = s
 		}
 	}
+	limit := h.traits.BodyLimit()
 	h.traits = mount.Traits{}
 	for t := mount.Trait(1); t.Valid(); t++ {
 		n, ok := counts[t]
@@ -193,27 +194,26 @@ func (h *host) mergeTraits(facts []traitFact) {
 	if limit := h.prior.PutLimit(); limit > 0 {
 		h.traits = h.traits.SeeLimit(limit, false)
 	}
-	for i, m := range h.limits {
-		if m.size > 0 {
-			h.traits = h.traits.SeeLimit(m.size, i == limitPatch)
-		}
+	if h.limit.size > 0 {
+		h.traits = h.traits.SeeLimit(h.limit.size, false)
+	}
+	if limit > 0 {
+		h.traits = h.traits.SeeLimit(limit, true)
 	}
 }
 
-// mergeLimits takes over limits that are smaller than what is known. The
-// traits are built from them afterwards.
-func (h *host) mergeLimits(facts [numLimits]limitFact) {
-	for i, f := range facts {
-		m := &h.limits[i]
-		switch {
-		case f.size == 0:
-		case m.size == 0 || f.size < m.size:
-			*m = limit{f.size, f.at.time(), f.at}
-		case f.size == m.size:
-			m.kept = max(m.kept, f.at)
-			if m.at.Before(f.at.time()) {
-				m.at = f.at.time()
-			}
+// mergeLimit takes over a limit that is smaller than what is known. The traits
+// are built from it afterwards.
+func (h *host) mergeLimit(f limitFact) {
+	m := &h.limit
+	switch {
+	case f.size == 0:
+	case m.size == 0 || f.size < m.size:
+		*m = limit{f.size, f.at.time(), f.at}
+	case f.size == m.size:
+		m.kept = max(m.kept, f.at)
+		if m.at.Before(f.at.time()) {
+			m.at = f.at.time()
 		}
 	}
 }
