@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crossmount/crossmount/mount"
@@ -67,6 +68,13 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 	if err := r.awaitHome(ctx, w, p); err != nil {
 		return r.failed("push blob", w.blob.Digest, err)
 	}
+	key := blobAt{r.host.Name(), w.blob.Digest}
+	var own *upload
+	defer func() {
+		if own != nil {
+			r.pusher.sending.end(key, own, w.how == mount.Uploaded || w.how == mount.Stands || w.how == mount.Mounted)
+		}
+	}()
 	for {
 		step := r.plan(p).Steps[i]
 		step.Blob.Sealed = w.blob.Sealed
@@ -74,10 +82,66 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 		if !ok {
 			return r.ended(w, step)
 		}
+		if try.Kind == mount.Upload && own == nil && !p.Force {
+			var again bool
+			var err error
+			if own, again, err = r.mayUpload(ctx, key); err != nil {
+				return r.failed("push blob", w.blob.Digest, err)
+			}
+			if again {
+				continue
+			}
+		}
 		if err := r.try(ctx, w, try); err != nil {
 			return r.failed("push blob", w.blob.Digest, err)
 		}
 	}
+}
+
+// mayUpload registers the upload of a blob. If another push is sending it, it
+// waits for that one, notes where the blob stands then, and returns again: the
+// step may have something better to do.
+func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again bool, err error) {
+	target := r.target.repository.RepositoryStr()
+	if r.refresh(key.digest) {
+		return nil, true, nil
+	}
+	own, other := r.pusher.sending.begin(key, target)
+	if other == nil || other.repository != target && r.policy.NoMounts {
+		return own, false, nil
+	}
+	at, err := other.await(ctx)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case at == target:
+		r.learn(mount.InTarget(key.digest, mount.Placed))
+	case at != "":
+		r.learn(mount.At(key.digest, at, mount.Confirmed))
+	}
+	return nil, true, nil
+}
+
+// refresh takes over where other pushes of the Pusher have brought a blob since
+// this one began, which is the registry's word in this push as well. It returns
+// whether there is anything new.
+func (r *run) refresh(d digest.Digest) bool {
+	target := r.target.repository.RepositoryStr()
+	known, now := r.known(), r.pusher.ledger.Evidence(r.host.Name(), target, []digest.Digest{d})
+	var facts []mount.Fact
+	if now.Belief(d, target) != mount.NoBelief && known.Belief(d, target) == mount.NoBelief && !known.Stands(d) {
+		facts = append(facts, mount.InTarget(d, mount.Placed), mount.At(d, target, mount.Remembered))
+	}
+	for _, s := range now.Sources(d) {
+		if known.Belief(d, s.Repository) == mount.NoBelief {
+			facts = append(facts, mount.At(d, s.Repository, mount.Confirmed))
+		}
+	}
+	if len(facts) == 0 {
+		return false
+	}
+	r.learn(facts...)
+	return true
 }
 
 // awaitHome waits until the blob stands in another target of the same registry,

@@ -3,8 +3,12 @@ package push_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -12,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/internal/registrytest"
 	"github.com/crossmount/crossmount/push"
@@ -178,4 +183,53 @@ func TestSinglePost(t *testing.T) {
 			t.Errorf("%v: %d bytes sent twice", form, n)
 		}
 	}
+}
+
+// TestManyPushes: 500 pushes at once of 50 images through one Pusher, to the
+// same and to other repositories: each blob is uploaded once, and nothing stays
+// behind.
+func TestManyPushes(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{Latency: time.Millisecond})
+	p := pusher(t, push.WithConcurrency(16))
+	base := layers("base", 3, 20<<10)
+	images := make([]v1.Image, 50)
+	for i := range images {
+		images[i] = image(t, fmt.Sprint(i), append(append([]v1.Layer{}, base...), layer(fmt.Sprint("app", i), 20<<10))...)
+	}
+	before := runtime.NumGoroutine()
+	var wg sync.WaitGroup
+	for i := range 500 {
+		wg.Go(func() {
+			n := i % len(images)
+			if _, err := p.Push(context.Background(), images[n], ref(t, srv.Host, fmt.Sprintf("app%d:v%d", n/5, i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 500 {
+		n := i % len(images)
+		if err := srv.Registry.Complete(fmt.Sprintf("app%d", n/5), fmt.Sprint("v", i)); err != nil {
+			t.Error(err)
+		}
+	}
+	sent := map[digest.Digest]int{}
+	for _, e := range srv.Registry.Log() {
+		if e.Method == "PUT" && e.Digest != "" && e.Sent > 10<<10 && e.Status == 201 {
+			sent[e.Digest]++
+		}
+	}
+	for d, n := range sent {
+		if n > 1 {
+			t.Errorf("%s was uploaded %d times", d, n)
+		}
+	}
+	if n := srv.Registry.Count().BytesTwice; n != 0 {
+		t.Errorf("%d bytes sent twice", n)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before+5 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("%d requests, %d blobs, %d goroutines before, %d after", srv.Registry.Count().Requests, len(sent), before, runtime.NumGoroutine())
 }

@@ -84,7 +84,9 @@ func (r *run) putManifest(ctx context.Context, m inventory.Manifest, reference s
 		a := r.count(r.repo.PutManifest(ctx, reference, m.MediaType, m.Body, tags...))
 		if a.OK() && !another(a, m) {
 			r.accepted(m, a)
-			r.learn(mount.LearnTags(tags, a.Tags())...)
+			if facts := mount.LearnTags(tags, tagsSet(a)); len(facts) > 0 {
+				r.learn(facts...)
+			}
 			return a, nil
 		}
 		if ctx.Err() != nil {

@@ -20,6 +20,7 @@ import (
 type Pusher struct {
 	options options
 	ledger  ledger.Ledger
+	sending sending
 	keeper  *keeper
 	turns   turns // of those that update one list of referrers
 

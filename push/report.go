@@ -28,8 +28,8 @@ type Report struct {
 	Sent int64 `json:"sent"`
 	// Saved counts the bytes of blobs that stand without having been sent.
 	Saved int64 `json:"saved"`
-	// Repaired counts how often a manifest was refused because a blob that was
-	// believed to stand did not, and put again after the blob was sent.
+	// Repaired counts how often a manifest was refused because something that it
+	// names was believed to stand and did not, and put again after that was brought.
 	Repaired int `json:"repaired,omitempty"`
 }
 

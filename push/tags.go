@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -205,7 +206,7 @@ func (r *run) putAtOnce(ctx context.Context, root inventory.Manifest, tags []goa
 		}
 		return tags, nil
 	}
-	set := a.Tags()
+	set := tagsSet(a)
 	for _, t := range tags {
 		if slices.Contains(set, t.reference) {
 			r.mark(false, t)
@@ -214,6 +215,18 @@ func (r *run) putAtOnce(ctx context.Context, root inventory.Manifest, tags []goa
 		}
 	}
 	return left, nil
+}
+
+// tagsSet returns the tags that the registry says it has set. What is between an
+// HTTP server and here may have made one header of several.
+func tagsSet(a transport.Answer) []string {
+	var tags []string
+	for _, v := range a.Tags() {
+		for tag := range strings.SplitSeq(v, ",") {
+			tags = append(tags, strings.TrimSpace(tag))
+		}
+	}
+	return tags
 }
 
 // putTag sets one tag. The concern says what the error is about.

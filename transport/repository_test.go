@@ -218,6 +218,33 @@ func TestAnswerTags(t *testing.T) {
 	}
 }
 
+// With a digest, tags can be set as well.
+func TestPutManifestTags(t *testing.T) {
+	registry, r := world(t, registrytest.Behaviour{TagParams: true})
+	d := digest.FromString(emptyIndex)
+	a := r.PutManifest(t.Context(), d.String(), indexV1, []byte(emptyIndex), "v1", "latest")
+	if want := []string{"v1", "latest"}; a.Status != 201 || !slices.Equal(a.Tags(), want) || len(registry.Tags("app")) != 2 {
+		t.Errorf("%v, tags %v", a.Failure(), a.Tags())
+	}
+}
+
+// A manifest is replaced only where its tag still stands as it was read.
+func TestReplaceManifest(t *testing.T) {
+	registry, r := world(t, registrytest.Behaviour{ManifestETags: true})
+	registry.PutManifest("app", "v1", indexV1, []byte(emptyIndex))
+	a, _ := r.Manifest(t.Context(), "v1")
+	etag := a.ETag()
+	if etag == "" {
+		t.Fatal("no ETag")
+	}
+	wantStatus(t, "as it was", r.ReplaceManifest(t.Context(), "v1", indexV1, []byte(emptyIndex+" "), etag), 201)
+	wantStatus(t, "changed since", r.ReplaceManifest(t.Context(), "v1", indexV1, []byte(emptyIndex+"  "), etag), 412)
+	wantStatus(t, "without a condition", r.ReplaceManifest(t.Context(), "v1", indexV1, []byte(emptyIndex+"  "), ""), 201)
+	if got := (Answer{header: http.Header{"Etag": {`W/"x"`}}}).ETag(); got != "" {
+		t.Errorf("a weak ETag: %s", got)
+	}
+}
+
 func TestTags(t *testing.T) {
 	registry, r := world(t, registrytest.Behaviour{})
 	if a := r.Tags(t.Context(), 1); a.Status != 404 || !a.Has(wire.CodeNameUnknown) {

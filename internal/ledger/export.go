@@ -57,8 +57,10 @@ func (l *Ledger) Export(name string) (Export, bool) {
 	if whole {
 		e.Replaces = append(e.Replaces, slices.Sorted(maps.Keys(h.loaded))...)
 	}
+	h.pending = !e.facts.empty() || len(e.Replaces) > 0
+	pending := h.pending
 	l.mu.Unlock()
-	if e.facts.empty() && len(e.Replaces) == 0 {
+	if !pending {
 		return Export{}, false
 	}
 	content, err := encode(name, e.facts)
@@ -74,7 +76,7 @@ func (l *Ledger) Saved(e Export) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.host(e.host)
-	h.saved = max(h.saved, e.changes)
+	h.saved, h.pending = max(h.saved, e.changes), false
 	h.own[sha256.Sum256(e.Content)] = true
 	if e.whole && h.changes == e.changes {
 		h.wrong = false
@@ -103,19 +105,16 @@ func (l *Ledger) Saved(e Export) {
 	}
 }
 
-// keepPlace notes that a segment holds a place. If it was forgotten since the
-// export, that segment is wrong.
+// keepPlace notes that a segment holds a place.
 func (h *host) keepPlace(f placeFact) {
 	if e := h.blobs[f.digest]; e != nil {
 		seen := e.Value.(*places).seen
 		for i, s := range seen {
 			if s.repository == f.repository {
 				seen[i].kept = max(s.kept, f.at)
-				return
 			}
 		}
 	}
-	h.wrong = true
 }
 
 // facts returns what is worth a segment: all of it, or what no segment holds.

@@ -103,21 +103,16 @@ func capped(n mount.Seen) mount.Seen {
 // share returns n of most as a share of maxCount, rounded down.
 func share(n, most int) int { return int(float64(n) / float64(most) * maxCount) }
 
-// traitNames names the traits in segments.
+// traitNames returns the traits with their names in segments, by which they call
+// themselves.
 func traitNames() map[mount.Trait]string {
-	return map[mount.Trait]string{
-		mount.MountsFrom:         "mounts-from",
-		mount.SelfMounts:         "self-mounts",
-		mount.Discovers:          "discovers",
-		mount.SeesTarget:         "sees-target",
-		mount.TakesAny:           "takes-any",
-		mount.MissOpens:          "miss-opens",
-		mount.Heads:              "heads",
-		mount.Resumes:            "resumes",
-		mount.Phantoms:           "phantoms",
-		mount.MountsUnreferenced: "mounts-unreferenced",
-		mount.TagParams:          "tag-params",
-		mount.Lists:              "lists",
+	names := map[mount.Trait]string{}
+	for t := mount.Trait(1); ; t++ {
+		name := t.String()
+		if strings.HasPrefix(name, "Trait(") {
+			return names // there are no more
+		}
+		names[t] = name
 	}
 }
 

@@ -26,6 +26,7 @@ type host struct {
 	spent   map[string]bool            // segments that were loaded and hold nothing of use
 	own     map[[sha256.Size]byte]bool // contents saved since the segments were last loaded
 	wrong   bool                       // something that a segment holds was forgotten
+	pending bool                       // an export is being saved
 	changes int                        // counts what became worth saving
 	saved   int                        // the changes that were saved
 }
@@ -123,9 +124,9 @@ func (h *host) remember(d digest.Digest, repository string, now time.Time) {
 		h.order.MoveToFront(e)
 	}
 	p := e.Value.(*places)
-	kept := p.drop(repository)
-	p.seen = append(p.seen, place{repository, now, kept})
-	h.note(fresh(now, kept, expiry))
+	old, _ := p.drop(repository)
+	p.seen = append(p.seen, place{repository, now, old.kept})
+	h.note(fresh(now, old.kept, expiry))
 	if len(p.seen) > maxPlaces {
 		p.seen = p.seen[1:]
 	}
@@ -143,35 +144,36 @@ func (h *host) forget(d digest.Digest, repository string) {
 		return
 	}
 	p := e.Value.(*places)
-	h.disown(p.drop(repository))
+	if old, ok := p.drop(repository); ok {
+		h.disown(old.kept)
+	}
 	if len(p.seen) == 0 {
 		h.order.Remove(e)
 		delete(h.blobs, d)
 	}
 }
 
-// disown notes that something was forgotten: if a segment holds it, that
-// segment is to be replaced.
+// disown notes that something was forgotten: if a segment holds it, or is about
+// to, that segment is to be replaced.
 func (h *host) disown(kept stamp) {
-	if kept != 0 {
+	if kept != 0 || h.pending {
 		h.wrong = true
 		h.note(true)
 	}
 }
 
-// drop removes repository from the places, and returns which time of it a
-// segment holds.
-func (p *places) drop(repository string) (dropped stamp) {
+// drop removes repository from the places, and returns what it removed.
+func (p *places) drop(repository string) (dropped place, ok bool) {
 	kept := make([]place, 0, len(p.seen)+1)
 	for _, s := range p.seen {
 		if s.repository != repository {
 			kept = append(kept, s)
 		} else {
-			dropped = s.kept
+			dropped, ok = s, true
 		}
 	}
 	p.seen = kept
-	return dropped
+	return dropped, ok
 }
 
 // distrust notes that a source cannot be read with the credential of a target.
