@@ -6,7 +6,7 @@ package mount
 // ladders settles them all.
 
 const (
-	sameDigest  = 0.1  // the image stands in the repository under another tag
+	sameDigest  = 0.2  // the image stands in the repository under another tag
 	sameChanged = 0.02 // ... though this tag names another image
 	costAsk     = 1    // the request of a look
 	costWait    = 0.5  // what it costs that all blobs wait for an answer
@@ -59,7 +59,7 @@ func (p Plan) Ask() (Question, bool) {
 			best, gain = q, g
 		}
 	}
-	consider(Question{Look: LookDigest}, p.digestGain(cost)-costAsk)
+	consider(Question{Look: LookDigest}, p.digestGain()-costAsk)
 	consider(Question{Look: LookTags}, p.tagsGain(cost)-costAsk)
 	if i := p.telling(); i >= 0 {
 		for _, k := range [...]Kind{Check, MountSelf, MountAny} {
@@ -70,8 +70,9 @@ func (p Plan) Ask() (Question, bool) {
 }
 
 // digestGain returns by how much the plan gets cheaper when it is known
-// whether the digest of the image stands: if it does, nothing is left.
-func (p Plan) digestGain(cost float64) float64 {
+// whether the digest of the image stands: if it does, nothing is left of what
+// finding its blobs one by one would cost.
+func (p Plan) digestGain() float64 {
 	if p.evidence.digestAsked {
 		return 0
 	}
@@ -79,6 +80,13 @@ func (p Plan) digestGain(cost float64) float64 {
 	chance := exists*sameDigest + (1-exists)*goneStands
 	if p.evidence.standing == TagOther {
 		chance = sameChanged
+	}
+	cost := 0.0
+	for _, s := range p.Steps {
+		if p.evidence.Presence(s.Blob.Digest) == Absent {
+			return 0 // nor does what names the blob
+		}
+		cost += s.costIfHeld()
 	}
 	return max(chance, p.evidence.digestBelief.probability()) * cost
 }

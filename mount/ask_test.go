@@ -33,7 +33,9 @@ func TestAsk(t *testing.T) {
 		policy Policy
 		want   string
 	}{
-		{"a new tag", nine, []Fact{Looked(TagAbsent)}, Policy{}, "look at the digest"},
+		{"a new tag", nine, []Fact{Looked(TagAbsent)}, Policy{}, "check 0"},
+		{"a new tag, the bottom layer stands", nine, []Fact{Looked(TagAbsent), InTarget(dig(0), Present)}, Policy{}, "look at the digest"},
+		{"a new tag, the bottom layer is gone", nine, []Fact{Looked(TagAbsent), InTarget(dig(0), Absent)}, Policy{}, "mount-any 1"},
 		{"a new tag, another digest", nine, looked, Policy{}, "check 0"},
 		{"the bottom layer is gone", nine, append(looked, InTarget(dig(0), Absent)), Policy{}, "mount-any 1"},
 		{"the bottom layer is gone, no discovery", nine, append(looked, InTarget(dig(0), Absent)), Policy{NoDiscovery: true}, "set out"},

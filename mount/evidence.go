@@ -97,6 +97,7 @@ type Evidence struct {
 	recent       []Fact                      // newer than base; appended to copies only
 	allowed      []string                    // repositories and prefixes that may be sources; all if empty
 	doubted      []string                    // repositories that are of no use as a source
+	missed       []string                    // sources that did not hold a blob, once for each
 }
 
 // blobFacts is what is known of one blob.
@@ -114,7 +115,9 @@ const maxRecent = 64
 // NewEvidence returns what is known before the first request: the name of the
 // target repository and the traits of its host.
 func NewEvidence(target string, traits Traits, facts ...Fact) Evidence {
-	return Evidence{target: target, traits: traits}.With(facts...)
+	e := Evidence{target: target, traits: traits}.With(facts...)
+	e.fold()
+	return e
 }
 
 // Target returns the name of the target repository, without its registry.
@@ -134,7 +137,7 @@ func (e Evidence) Standing() Standing { return e.standing }
 
 // With returns e with more facts; e itself stays as it is.
 func (e Evidence) With(facts ...Fact) Evidence {
-	e.recent, e.doubted = slices.Clip(e.recent), slices.Clip(e.doubted) // an append copies them
+	e.recent, e.doubted, e.missed = slices.Clip(e.recent), slices.Clip(e.doubted), slices.Clip(e.missed) // an append copies them
 	for _, f := range facts {
 		switch {
 		case f.Trait != 0:
@@ -153,6 +156,9 @@ func (e Evidence) With(facts ...Fact) Evidence {
 			e.doubted = append(e.doubted, f.Source.Repository)
 		case f.Blob != "":
 			e.recent = append(e.recent, f)
+			if f.Doubted {
+				e.missed = append(e.missed, f.Source.Repository)
+			}
 		}
 	}
 	if len(e.recent) > maxRecent {
@@ -281,14 +287,32 @@ func (e Evidence) isDoubted(repository string) bool {
 	return false
 }
 
-// sharedPath counts the leading path components that a and b have in common.
-func sharedPath(a, b string) int {
-	x, y := strings.Split(a, "/"), strings.Split(b, "/")
+// misses counts the blobs that repository was believed to hold, and did not.
+func (e Evidence) misses(repository string) int {
 	n := 0
-	for n < len(x) && n < len(y) && x[n] == y[n] {
-		n++
+	for _, r := range e.missed {
+		if r == repository {
+			n++
+		}
 	}
 	return n
+}
+
+// sharedPath counts the leading path components that a and b have in common.
+func sharedPath(a, b string) int {
+	n := 0
+	for {
+		x, restA, moreA := strings.Cut(a, "/")
+		y, restB, moreB := strings.Cut(b, "/")
+		if x != y {
+			return n
+		}
+		n++
+		if !moreA || !moreB {
+			return n
+		}
+		a, b = restA, restB
+	}
 }
 
 // At returns a fact: repository is believed to hold the blob d.

@@ -90,6 +90,28 @@ func (l *ladder) costOf(k Kind, r, next rung) float64 {
 	return cost
 }
 
+// costIf returns what the ladder costs if the target holds the blob with another
+// probability than the one for which its tries were chosen.
+func (l *ladder) costIf(inTarget float64) float64 {
+	in := *l
+	in.inTarget = inTarget
+	cost, r := 0.0, l.start
+	for in.reach(r) > 0 {
+		k := l.best(r).try
+		if k == Upload {
+			cost += in.reach(r) * in.uploadFrom(r)
+			break
+		}
+		next, _ := l.climb(r, k)
+		cost += in.reach(r) + in.voided(k, r, next)*costCancel
+		r = next
+	}
+	if start := in.reach(l.start); start > 0 {
+		return cost / start
+	}
+	return l.upload
+}
+
 // climb returns the rung above r once try k has missed, and whether k is there
 // to be tried.
 func (l *ladder) climb(r rung, k Kind) (rung, bool) {

@@ -3,7 +3,7 @@ package mount
 // Learn returns the facts that the last of a blob's outcomes has shown, given
 // those before it and what was known when the try was made. A miss says little
 // of a host, since the blob may just not be there: it counts against a trait
-// only where the blob was proven to be.
+// only where the blob was proven to be, or memory was wrong twice.
 func Learn(b Blob, e Evidence, outcomes []Outcome) []Fact {
 	if len(outcomes) == 0 {
 		return nil
@@ -80,7 +80,7 @@ func phantom(b Blob, before []Outcome) []Fact {
 func learnMount(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 	proven := false
 	for _, s := range e.Sources(b.Digest) {
-		proven = proven || s.Repository == o.Try.From && s.Belief == Confirmed
+		proven = proven || s.Repository == o.Try.From && (s.Belief == Confirmed || s.Belief == Remembered && v == Miss && e.neverMounted(s))
 	}
 	blobGone := Fact{Blob: b.Digest, Doubted: true, Source: Source{Repository: o.Try.From}}
 	switch {
@@ -98,6 +98,13 @@ func learnMount(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 		return []Fact{Doubt(o.Try.From), see(MountsFrom, false)}
 	}
 	return []Fact{Doubt(o.Try.From)}
+}
+
+// neverMounted says whether a source that holds what is remembered of it has
+// missed before, on a host that has mounted nothing yet. Memory is seldom wrong
+// twice: the host does not mount.
+func (e Evidence) neverMounted(s Source) bool {
+	return e.misses(s.Repository) > 0 && e.traits.Of(MountsFrom).Yes == 0
 }
 
 func learnSelf(b Blob, e Evidence, o Outcome, v Verdict) []Fact {

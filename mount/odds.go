@@ -1,5 +1,11 @@
 package mount
 
+import (
+	"sort"
+
+	"github.com/opencontainers/go-digest"
+)
+
 // odds are the probabilities that decide the ladder of one blob. They describe
 // a small world of hidden truths: whether the target holds the blob, whether
 // some other repository does, and what the host does with each kind of mount.
@@ -50,6 +56,25 @@ func (b Belief) probability() float64 {
 	return 0
 }
 
+// holds returns how likely it is that a source holds the blob that it is
+// believed to hold. Whoever remembered or claimed a blob there that was not was
+// most likely wrong about the others too, or the host does not mount. A guess is
+// about each blob alone, and what is confirmed stays so.
+func (e Evidence) holds(s Source) float64 {
+	p := s.Belief.probability()
+	if s.Belief == Claimed || s.Belief == Remembered {
+		p /= float64(1 + e.misses(s.Repository))
+	}
+	return p
+}
+
+// likely returns the sources of d, the likeliest first.
+func (e Evidence) likely(d digest.Digest) []Source {
+	sources := e.Sources(d)
+	sort.SliceStable(sources, func(i, j int) bool { return e.holds(sources[i]) > e.holds(sources[j]) })
+	return sources
+}
+
 // hostOdds fills in what the traits of the host say.
 func hostOdds(t Traits) odds {
 	o := odds{
@@ -78,8 +103,8 @@ const (
 )
 
 // blobOdds returns the odds of one blob that is in the target with the given
-// probability, as far as its neighbours tell.
-func blobOdds(host odds, b Blob, inTarget float64, e Evidence) odds {
+// probability, as far as its neighbours tell, and has the named sources.
+func blobOdds(host odds, b Blob, inTarget float64, named []Source, e Evidence) odds {
 	o := host
 	o.elsewhere = elsewhereLayer
 	if b.Role == Config {
@@ -99,8 +124,8 @@ func blobOdds(host odds, b Blob, inTarget float64, e Evidence) odds {
 			}
 		}
 	}
-	for _, s := range e.Sources(b.Digest) {
-		o.sources = append(o.sources, s.Belief.probability())
+	for _, s := range named {
+		o.sources = append(o.sources, e.holds(s))
 	}
 	return o
 }

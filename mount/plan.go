@@ -37,11 +37,9 @@ func NewPlan(blobs []Blob, e Evidence, p Policy) Plan {
 func (p Plan) step(b Blob, host odds, inTarget float64) Step {
 	s := Step{Blob: b, traits: p.evidence.traits, policy: p.policy}
 	s.proven = p.evidence.Stands(b.Digest) && !p.policy.Force && !p.policy.Strict
-	s.odds = blobOdds(host, b, inTarget, p.evidence)
-	s.named = p.evidence.Sources(b.Digest)
-	if len(s.named) > maxSources {
-		s.named, s.odds.sources = s.named[:maxSources], s.odds.sources[:maxSources]
-	}
+	s.named = p.evidence.likely(b.Digest)
+	s.named = s.named[:min(len(s.named), maxSources)]
+	s.odds = blobOdds(host, b, inTarget, s.named, p.evidence)
 	return s
 }
 

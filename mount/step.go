@@ -231,6 +231,15 @@ func (s Step) miss(t Try) Outcome {
 // Cost returns the expected cost of the step, in round trips.
 func (s Step) Cost() float64 { return s.costAfter(nil) }
 
+// costIfHeld returns what the step costs, in round trips, if the target holds
+// the blob: little where it is asked for, and the upload where it is not.
+func (s Step) costIfHeld() float64 {
+	if s.Disposition(nil) != Undone {
+		return 0
+	}
+	return s.ladder(nil).costIf(1)
+}
+
 // costAfter returns the expected cost of what is left after outcomes.
 func (s Step) costAfter(outcomes []Outcome) float64 {
 	if s.Disposition(outcomes) != Undone {

@@ -220,6 +220,33 @@ func TestMemoryPlan(t *testing.T) {
 	}
 }
 
+// A manifest that is remembered and gone is asked for once.
+func TestMemoryForgetsManifest(t *testing.T) {
+	old, empty := registrytest.New(registrytest.Behaviour{}), registrytest.New(registrytest.Behaviour{})
+	dir := t.TempDir()
+	process(t, old, build(t, 1, 1<<10), "app:v1", diskMemory(t, dir))
+	p := pusher(t, push.WithTransport(registrytest.Network{memoryHost: empty}), diskMemory(t, dir))
+	for range 3 {
+		if _, err := p.Plan(context.Background(), build(t, 2, 1<<10), ref(t, memoryHost, "app:v2")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(strings.Join(empty.Lines(), "\n"), "GET app manifest sha256:"); n != 1 {
+		t.Errorf("asked for %d times\n%s", n, strings.Join(empty.Lines(), "\n"))
+	}
+}
+
+// For an image of two blobs, the manifest that may prove one is not worth its
+// request.
+func TestMemoryNotWorthARequest(t *testing.T) {
+	r, dir := registrytest.New(registrytest.Behaviour{}), t.TempDir()
+	process(t, r, image(t, "1", layer("one", 1<<10)), "app:v1", diskMemory(t, dir))
+	lines := process(t, r, image(t, "2", layer("one", 1<<10)), "app:v2", diskMemory(t, dir))
+	if s := strings.Join(lines, "\n"); strings.Contains(s, "GET app manifest sha256:") {
+		t.Errorf("it was asked for\n%s", s)
+	}
+}
+
 // TestDiskMemoryDefault: without a folder, the memory is in the cache of the
 // user.
 func TestDiskMemoryDefault(t *testing.T) {

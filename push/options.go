@@ -53,8 +53,10 @@ func WithKeychain(k authn.Keychain) Option {
 	}
 }
 
-// WithTransport sets what carries HTTP requests. The default is
-// http.DefaultTransport. Retries, tokens and redirects are taken care of above
+// WithTransport sets what carries HTTP requests. The default is a clone of
+// http.DefaultTransport that keeps as many idle connections as there were
+// requests at once; an *http.Transport without MaxIdleConnsPerHost keeps two and
+// dials anew for the others. Retries, tokens and redirects are taken care of above
 // it. If it is an *http.Transport, the addresses to which a registry leads are
 // checked when they are dialled.
 func WithTransport(t http.RoundTripper) Option {

@@ -183,10 +183,7 @@ func (d *Diagnosis) leave(reason string, ts ...Trait) {
 // that a host has none.
 func (d *Diagnosis) Learned() []mount.Fact {
 	var facts []mount.Fact
-	for _, t := range []mount.Trait{
-		mount.Heads, mount.MountsFrom, mount.MountsUnreferenced, mount.Discovers, mount.Phantoms,
-		mount.TakesAny, mount.SeesTarget, mount.SelfMounts, mount.MissOpens, mount.Resumes, mount.SinglePost, mount.TagParams,
-	} {
+	for t := mount.Trait(1); t.Valid(); t++ {
 		v := d.Of(Trait(t.String())).Value
 		if v == Unknown || t == mount.Phantoms && v == No {
 			continue

@@ -66,7 +66,7 @@ func standing(r *registrytest.Registry) []string {
 
 // TestProbe compares the findings with each manner of the test registry.
 func TestProbe(t *testing.T) {
-	for i, group := range [][]behaviour{known(), mountAnswers(), mountBehaviours(), otherBehaviours()} {
+	for i, group := range [][]behaviour{known(), mountAnswers(), mountBehaviours(), otherBehaviours(), mixed()} {
 		for _, b := range group {
 			for _, two := range []bool{true, false}[:max(1, 2-i)] {
 				t.Run(fmt.Sprintf("%s/two=%v", b.name, two), func(t *testing.T) {
@@ -75,6 +75,18 @@ func TestProbe(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// mixed are manners that change the meaning of each other.
+func mixed() []behaviour {
+	type b = registrytest.Behaviour
+	return []behaviour{
+		{name: "HEAD sees all, phantom mounts", Behaviour: b{HeadSeesAll: true, PhantomMount: -1}},
+		{name: "HEAD sees all, phantom discovery", Behaviour: b{HeadSeesAll: true, PhantomMount: -1, Discovery: registrytest.DiscoveryOn}},
+		{name: "HEAD refused, phantom mounts", Behaviour: b{HeadStatus: 405, PhantomMount: -1}},
+		{name: "discovers only referenced blobs", Behaviour: b{ReferencedOnly: true, Discovery: registrytest.DiscoveryOn}},
+		{name: "tags, phantom mounts", Behaviour: b{TagParams: true, PhantomMount: 1, Discovery: registrytest.DiscoveryTargetOnly}},
 	}
 }
 
@@ -112,6 +124,18 @@ func probeUnder(t *testing.T, b registrytest.Behaviour, two bool) {
 	if n := srv.Registry.Count(); d.Requests != n.Requests || d.Requests > 80 {
 		t.Errorf("%d requests, counted %d", n.Requests, d.Requests)
 	}
+	var put, deleted []string
+	for _, e := range srv.Registry.Log() {
+		switch {
+		case e.Kind == wire.ManifestPut && e.Status == http.StatusCreated && e.Repository == probeTarget:
+			put = append(put, e.Reference)
+		case e.Kind == wire.ManifestDelete && e.Repository == probeTarget:
+			deleted = append(deleted, e.Reference)
+		}
+	}
+	if len(put) == 0 || deleted[len(deleted)-1] != put[0] {
+		t.Errorf("the first manifest, which others refer to, is not the last that is deleted: %q, %q", put, deleted)
+	}
 	if t.Failed() {
 		t.Logf("\n%s%s", d, strings.Join(srv.Registry.Lines(), "\n"))
 	}
@@ -135,6 +159,11 @@ func TestProbeLearned(t *testing.T) {
 		d, err := pusher(t).Probe(context.Background(), target, source)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for trait := mount.Trait(1); trait.Valid(); trait++ {
+			if d.Of(push.Trait(trait.String())).Trait == "" {
+				t.Errorf("%s decides how a push goes and is not found out", trait)
+			}
 		}
 		facts := map[mount.Trait]bool{}
 		for _, f := range d.Learned() {
@@ -174,6 +203,23 @@ func TestPushAfterProbe(t *testing.T) {
 		if (any > 0) != want {
 			t.Errorf("probed %v: %d mounts without from\n%s", probed, any, strings.Join(srv.Registry.Lines(), "\n"))
 		}
+	}
+}
+
+// TestProbeNothingStands: a session that a cut left open and empty is not one
+// that resumes.
+func TestProbeNothingStands(t *testing.T) {
+	srv, target, _ := startProbed(t, registrytest.Behaviour{})
+	large := func(e registrytest.Entry) bool {
+		return e.Method == http.MethodPatch && len(e.Header.Get("Content-Length")) == len("131256")
+	}
+	srv.Registry.Inject(registrytest.Fault{Match: large, Times: 1, Do: registrytest.ResetBefore})
+	d, err := pusher(t).Probe(context.Background(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := d.Of(push.TraitResumes); f.Value != push.No || !strings.Contains(f.Evidence, "-> 201 after 131256 of 131256") {
+		t.Errorf("%s by %q\n%s", f.Value, f.Evidence, strings.Join(srv.Registry.Lines(), "\n"))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // that it began. While its session says that nothing stands, it is asked again up
 // to cutTimes, after pauses that double from cutPause seconds.
 const (
-	cutTimes = 5
+	cutTimes = 4
 	cutPause = 0.1
 )
 

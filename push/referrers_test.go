@@ -340,6 +340,54 @@ func TestReferrersFaults(t *testing.T) {
 	}
 }
 
+// TestReferrersMeddled: somebody else, who does not look at what others do, puts a
+// list of one entry of his own between two requests of a push.
+func TestReferrersMeddled(t *testing.T) {
+	subject := image(t, "app")
+	tag := fallback(t, subject)
+	first, a, his := artifact(t, "first", subject), artifact(t, "a", subject), artifact(t, "his", subject)
+	for _, c := range []struct {
+		name  string
+		b     registrytest.Behaviour
+		after string // which request
+		want  []v1.Image
+	}{
+		{"after the update: what was overwritten is mended", registrytest.Behaviour{}, "PUT", []v1.Image{first, a, his}},
+		{"before the update, which entity tags refuse", registrytest.Behaviour{ManifestETags: true}, "GET", []v1.Image{a, his}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := registrytest.New(c.b)
+				if _, err := pusher(t, push.WithTransport(r.Client())).Push(context.Background(), first, ref(t, faultHost, "app:first")); err != nil {
+					t.Fatal(err)
+				}
+				seed(t, r, "app", "his", his)
+				entry, err := json.Marshal(describe(t, his))
+				if err != nil {
+					t.Fatal(err)
+				}
+				list := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, types.OCIImageIndex, entry)
+				m := &meddling{RoundTripper: r.Client(), after: c.after + " /v2/app/manifests/" + tag}
+				m.do = func() {
+					if m.done == 1 {
+						r.PutManifest("app", tag, string(types.OCIImageIndex), list)
+					}
+				}
+				if _, err := pusher(t, push.WithTransport(m)).Push(context.Background(), a, ref(t, faultHost, "app:a")); err != nil {
+					t.Fatal(err)
+				}
+				var want []v1.Descriptor
+				for _, img := range c.want {
+					want = append(want, describe(t, img))
+				}
+				if got := names(listed(t, r, "app", subject)); !slices.Equal(got, names(want)) {
+					t.Errorf("listed: %v, want %v", got, names(want))
+				}
+			})
+		})
+	}
+}
+
 // TestReferrersOverwritten: somebody who never lets the list stand is an error
 // after a bounded time.
 func TestReferrersOverwritten(t *testing.T) {

@@ -38,6 +38,9 @@ type part struct {
 	size int64
 }
 
+// carries says whether the call carries content of a blob.
+func (c call) carries() bool { return c.body != nil || c.part != nil }
+
 // size returns how many bytes of content the call carries.
 func (c call) size() int64 {
 	switch {

@@ -29,6 +29,9 @@ func (r *Repository) do(ctx context.Context, c call) Answer {
 		if ctx.Err() != nil {
 			return a
 		}
+		if a.Heard() && !a.Limited && !transient(a.Status) {
+			r.work.answered()
+		}
 		wait, again := r.host.retry.decide(c.patience, attempt, a, time.Now(), rand.Float64())
 		if !again || !r.mayRepeat(a) {
 			return a
@@ -160,8 +163,7 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 			return a.unauthorized(err), nil
 		}
 	}
-	pace := h.paceOf(c)
-	release, err := pace.take(ctx, r.work, c.size())
+	release, err := h.place(ctx, r.work, c)
 	if err != nil {
 		return a.unsent(s, err), nil
 	}
@@ -186,19 +188,32 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 		a = a.read(resp, c)
 		a.Sent, _ = s.result()
 	}
-	pace.heed(a)
+	h.requests.heed(a)
+	if c.carries() {
+		h.uploads.heed(a)
+	}
 	h.log.Debug("request", "op", c.op, "method", method, "host", u.Host, "repository", r.path(),
 		"digest", a.digest, "reference", a.reference, "from", c.request.From, "status", a.Status, "took", time.Since(began))
 	return a, resp
 }
 
-// paceOf returns what bounds the call: uploads have places of their own, so that
-// they do not keep questions waiting.
-func (h *Host) paceOf(c call) *pace {
-	if c.body != nil || c.part != nil {
-		return h.uploads
+// place waits until a call may go on the wire, and returns what to call when it is
+// off it again. One with content needs a place among the uploads first, so that
+// uploads do not keep questions waiting.
+func (h *Host) place(ctx context.Context, w *Work, c call) (release func(), err error) {
+	if !c.carries() {
+		return h.requests.take(ctx, w, 0)
 	}
-	return h.requests
+	leave, err := h.uploads.take(ctx, w, c.size())
+	if err != nil {
+		return nil, err
+	}
+	off, err := h.requests.take(ctx, w, c.size())
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { off(); leave() }, nil
 }
 
 // unsent returns a for a request that was not answered.

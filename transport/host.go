@@ -21,7 +21,8 @@ type Config struct {
 	Registry name.Registry
 	// Keychain holds the credentials. The default, nil, is anonymous.
 	Keychain authn.Keychain
-	// Base carries the requests. The default is http.DefaultTransport. The
+	// Base carries the requests. The default is a clone of http.DefaultTransport
+	// that keeps as many idle connections as there were requests at once. The
 	// addresses to which a registry may lead are checked when they are dialled
 	// if Base is an *http.Transport.
 	Base http.RoundTripper
@@ -31,10 +32,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Retry says how patient to be.
 	Retry Retry
-	// Requests bounds the requests in flight that carry no content of a blob, and
-	// Uploads those that do. The defaults are 8 and 4.
-	// They are halved when the registry asks to slow down (429, 503) and grow
-	// again.
+	// Requests bounds the requests in flight, and Uploads those of them that carry
+	// content of a blob. The defaults are 8 and 4. They are halved when the
+	// registry asks to slow down (429, 503) and grow again.
 	Requests, Uploads int
 	// Stall is how long a request may go without a byte in either direction. Then
 	// it is cut, and goes on like one whose connection broke. The default is one

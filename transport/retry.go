@@ -21,8 +21,9 @@ type Retry struct {
 	// Max bounds a wait that the registry did not ask for. The default is 10 s.
 	Max time.Duration
 	// Budget is how many repeats all requests of one push may make together,
-	// those after a rate limit that said how long to wait not counted. The
-	// default is 60.
+	// those after a rate limit that said how long to wait not counted. Two
+	// answers that are no sign of trouble give one repeat back. The default is
+	// 60.
 	Budget int
 	// MaxAfter bounds a wait that the registry asked for with Retry-After; a
 	// longer one ends the request as rate limited. The default is 2 minutes.

@@ -181,17 +181,17 @@ func (n *run) try(i int, t mount.Try) {
 	n.learn(mount.Learn(b, n.evidence, w.outcomes)...)
 }
 
-// send uploads a blob in the session that is open for it, or in a new one.
+// send uploads a blob in the session that is open for it, or in a new one, or
+// in the request that would open one.
 func (n *run) send(w *work, b blob, t mount.Try) {
-	requests := 1
-	if t.Form != mount.Put {
-		requests = 2
-	}
-	if !w.session {
+	if !w.session && t.Form != mount.Single {
 		n.request(1)
 	}
 	w.session = false
-	n.registry.upload(n.repository, b, requests)
+	if t.Form == mount.Stream {
+		n.request(1)
+	}
+	n.upload(n.repository, b, 1)
 }
 
 // cancel gives up the session of a blob, if one is open.

@@ -135,9 +135,15 @@ func (r *registry) upload(repository string, b blob, requests int) {
 	r.link(repository, b.Digest)
 }
 
-// put takes a manifest under a tag.
+// put takes a manifest under a tag. It panics when a blob is missing: no client
+// may leave one out.
 func (r *registry) put(repository, tag string, img image) {
 	r.requests++
+	for _, b := range img.blobs {
+		if !r.holds(repository, b.Digest) {
+			panic("a blob is missing in " + repository)
+		}
+	}
 	r.keep(repository, tag, img)
 }
 

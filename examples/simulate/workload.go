@@ -67,9 +67,9 @@ func (m *maker) image(layers []blob) image {
 	return image{m.digest(), append(slices.Clone(layers), config)}
 }
 
-// workload returns the images of the bases, by repository, and the pushes in
+// workload returns the images of the bases, by repository, and n pushes in
 // their order. It is the same each time.
-func workload() (bases map[string]image, pushes []build) {
+func workload(n int) (bases map[string]image, pushes []build) {
 	m := &maker{random: rand.New(rand.NewSource(1))}
 	bases = map[string]image{}
 	var bottoms [numBases][]blob
@@ -78,7 +78,7 @@ func workload() (bases map[string]image, pushes []build) {
 		bases[baseName(i)] = m.image(bottoms[i])
 	}
 	var services [numServices][]blob // the layers of the last build, none before the first
-	for n := range numPushes {
+	for k := range n {
 		i := m.random.Intn(numServices)
 		bottom := bottoms[i%numBases]
 		if services[i] == nil {
@@ -86,7 +86,7 @@ func workload() (bases map[string]image, pushes []build) {
 		} else {
 			services[i] = m.change(services[i])
 		}
-		b := build{repository: fmt.Sprintf("team/service-%d", i), tag: fmt.Sprintf("build-%d", n), image: m.image(services[i])}
+		b := build{repository: fmt.Sprintf("team/service-%d", i), tag: fmt.Sprintf("build-%d", k), image: m.image(services[i])}
 		if i%2 == 0 { // half of the builds say what they are built on
 			b.base, b.bottom = baseName(i%numBases), len(bottom)
 		}

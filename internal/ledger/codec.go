@@ -2,11 +2,13 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "crypto/sha512" // makes sha384 and sha512 digests valid
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -158,6 +160,7 @@ func (doc document) facts(now time.Time) facts {
 		if b.Digest.Validate() != nil {
 			continue
 		}
+		before := len(f.places)
 		for _, s := range b.Seen {
 			if s[0] < 0 || s[0] >= int64(len(doc.Repositories)) || doc.Repositories[s[0]] == "" {
 				continue
@@ -165,6 +168,10 @@ func (doc document) facts(now time.Time) facts {
 			if at := stamp(s[1]); alive(at, expiry) {
 				f.places = append(f.places, placeFact{b.Digest, doc.Repositories[s[0]], at})
 			}
+		}
+		if len(f.places) > before+maxKept { // none that was written by this package
+			slices.SortStableFunc(f.places[before:], func(a, b placeFact) int { return cmp.Compare(b.at, a.at) })
+			f.places = f.places[:before+maxKept]
 		}
 	}
 	for _, m := range doc.Manifests {

@@ -195,7 +195,7 @@ func TestDecodeHostile(t *testing.T) {
 		fmt.Fprintf(&places, `[%d,%d],`, i, now)
 	}
 	repositories := fmt.Sprintf(`{"host":%q,"repositories":[%s"z"],"blobs":[{"digest":%q,"seen":[%s[0,0]]}]}`, host5000, names.String(), blob(0), places.String())
-	if f, err := decode(sealed(t, 1, repositories), host5000, c.at); err != nil || len(f.places) < 50_000 {
+	if f, err := decode(sealed(t, 1, repositories), host5000, c.at); err != nil || len(f.places) != maxKept {
 		t.Errorf("many repositories: %d places, %v", len(f.places), err)
 	}
 	for name, content := range map[string][]byte{
@@ -214,7 +214,7 @@ func TestDecodeHostile(t *testing.T) {
 				segments[i] = Segment{fmt.Sprint(i), content}
 			}
 			l.Import(host5000, segments)
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("took %v", took)
 			}
 			h := l.hosts[host5000]

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -319,4 +320,29 @@ func TestContext(t *testing.T) {
 		t.Errorf("load: %v", err)
 	}
 	holds(t, s, host, "a")
+}
+
+// meddling is a context that meddles when it is first asked.
+type meddling struct {
+	context.Context
+	once   *sync.Once
+	meddle func()
+}
+
+func (c meddling) Err() error {
+	c.once.Do(c.meddle)
+	return nil
+}
+
+// What is replaced while it is being loaded is found in what replaced it.
+func TestReplacedWhileLoaded(t *testing.T) {
+	s := New(t.TempDir())
+	save(t, s, host, "a")
+	save(t, s, host, "b")
+	names := load(t, s, host)
+	ctx := meddling{context.Background(), &sync.Once{}, func() { save(t, s, host, "ab", names["a"], names["b"]) }}
+	segments, err := s.Load(ctx, host)
+	if err != nil || len(segments) != 1 || string(segments[0].Content) != "ab" {
+		t.Errorf("loaded %q, %v", segments, err)
+	}
 }

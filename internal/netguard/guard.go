@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"sync"
 )
 
@@ -53,15 +54,17 @@ type Guard struct {
 // Requests to the registry, and those that go through a proxy, are sent with
 // base. If base is an *http.Transport, others are sent with a clone of it, so
 // the two share no connections, and later changes to base do not count for it.
-// A nil base means [http.DefaultTransport]; its clone then gets a dialer of
-// the Guard in place of its own, with the same timeouts.
+// A nil base means a clone of [http.DefaultTransport] that keeps idle
+// connections, of which that itself keeps two a host; they are closed when the
+// Guard is collected as garbage, if not before. The clone for other hosts then
+// gets a dialer of the Guard in place of its own, with the same timeouts.
 func New(registryHost string, base http.RoundTripper) *Guard {
 	g := &Guard{registry: endpointOf(registryHost)}
 	g.class, _ = classOfName(g.registry.host)
 	g.named = g.class != Unknown
 	own := base == nil
 	if own {
-		base = http.DefaultTransport
+		base = g.pool()
 	}
 	g.base, g.direct = base, base
 	if t, ok := base.(*http.Transport); ok {
@@ -69,6 +72,22 @@ func New(registryHost string, base http.RoundTripper) *Guard {
 		g.direct = g.guarded(t, own)
 	}
 	return g
+}
+
+// maxIdle is how many idle connections to a host are kept: as many as there were
+// requests at once, up to this.
+const maxIdle = 1024
+
+// pool returns a transport for a Guard that was given none.
+func (g *Guard) pool() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, maxIdle
+	runtime.AddCleanup(g, (*http.Transport).CloseIdleConnections, t)
+	return t
 }
 
 // RoundTrip sends req, unless the registry may not lead to its host. Errors:

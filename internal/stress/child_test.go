@@ -204,10 +204,11 @@ func (c *child) kill(t testing.TB) bool {
 }
 
 // transport returns a transport of the test's own, without connections of
-// others.
+// others, which keeps those that it has.
 func transport(t testing.TB) *http.Transport {
 	t.Helper()
 	own := http.DefaultTransport.(*http.Transport).Clone()
+	own.MaxIdleConnsPerHost = own.MaxIdleConns
 	t.Cleanup(own.CloseIdleConnections)
 	return own
 }

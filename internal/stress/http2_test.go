@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,10 +18,14 @@ import (
 	"github.com/crossmount/crossmount/push"
 )
 
+// pushes is how many pushes one after the other use the same connections.
+const pushes = 3
+
 // TestProtocols pushes over HTTP/1.1 and over HTTP/2, and counts the
-// connections. One more is taken to see that a server on loopback wants TLS.
+// connections: over HTTP/1.1 some more than the requests at once, because
+// net/http goes on with a dial when another connection was faster; over HTTP/2
+// one, and one to see that a server on loopback wants TLS.
 func TestProtocols(t *testing.T) {
-	img := mustImage(t, "app", makeLayers(t, 5, 24, 128<<10))
 	for _, tt := range []struct {
 		name        string
 		http2       bool
@@ -29,9 +34,9 @@ func TestProtocols(t *testing.T) {
 		protocol    string
 		most        int // connections
 	}{
-		{"HTTP/1.1", false, false, 8, "HTTP/1.1", 8},
+		{"HTTP/1.1", false, false, 8, "HTTP/1.1", 16},
 		{"HTTP/1.1, one at a time", false, false, 1, "HTTP/1.1", 1},
-		{"HTTP/1.1 without a transport", false, true, 8, "HTTP/1.1", 8},
+		{"HTTP/1.1 without a transport", false, true, 8, "HTTP/1.1", 16},
 		{"HTTP/2", true, false, 8, "HTTP/2.0", 2},
 		{"HTTP/2, many at once", true, false, 64, "HTTP/2.0", 2},
 	} {
@@ -43,15 +48,18 @@ func TestProtocols(t *testing.T) {
 			if !tt.standard {
 				opts = append(opts, push.WithTransport(base))
 			}
-			report, err := pusher(t, opts...).Push(context.Background(), img, reference(t, l.Addr().String(), "app:v1"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.Complete("app", "v1"); err != nil {
-				t.Error(err)
+			p := pusher(t, opts...)
+			for n := range pushes {
+				img := mustImage(t, "app", makeLayers(t, uint64(50+n), 24, 128<<10))
+				if _, err := p.Push(context.Background(), img, reference(t, l.Addr().String(), "app:v1")); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.Complete("app", "v1"); err != nil {
+					t.Error(err)
+				}
 			}
 			accepted, counts := l.accepted.Load(), seen.counts()
-			t.Logf("%v; the report counts %d requests; %d connections", counts, report.Requests, accepted)
+			t.Logf("%v in %d pushes; %d connections", counts, pushes, accepted)
 			if len(counts) != 1 || counts[tt.protocol] == 0 {
 				t.Errorf("not all requests came over %s: %v", tt.protocol, counts)
 			}
@@ -121,4 +129,23 @@ func (p *protocols) counts() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.count)
+}
+
+// TestConnectionsEnd forgets a Pusher: its idle connections are closed without
+// anyone asking for it.
+func TestConnectionsEnd(t *testing.T) {
+	s := serve(t, registrytest.Behaviour{}, nil)
+	func() {
+		img := mustImage(t, "app", makeLayers(t, 60, 8, 64<<10))
+		if _, err := pusher(t).Push(context.Background(), img, reference(t, s.addr, "app:v1")); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	if s.open.Load() == 0 {
+		t.Fatal("no connection is left that could be closed")
+	}
+	await(t, "the end of the connections", func() bool {
+		runtime.GC()
+		return s.open.Load() == 0
+	})
 }

@@ -26,7 +26,8 @@ import (
 type server struct {
 	addr     string
 	wrap     func(http.Handler) http.Handler // around the registry; nil for nothing
-	accepted atomic.Int64                    // connections
+	crossed  bool                            // a client that goes away may cancel a session whose last reply is on its way
+	open     atomic.Int64                    // connections
 	underWay atomic.Int64                    // requests
 
 	// mu guards the fields below.
@@ -72,8 +73,11 @@ func (s *server) start(t testing.TB, r *registrytest.Registry, addr string) {
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          log.New(io.Discard, "", 0), // connections break on purpose
 		ConnState: func(_ net.Conn, state http.ConnState) {
-			if state == http.StateNew {
-				s.accepted.Add(1)
+			switch state {
+			case http.StateNew:
+				s.open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.open.Add(-1)
 			}
 		},
 	}
@@ -138,6 +142,9 @@ func (s *server) now() *registrytest.Registry {
 func (s *server) check(t testing.TB) {
 	t.Helper()
 	for _, v := range s.now().Violations() {
+		if s.crossed && strings.Contains(v, "DELETE") && strings.HasSuffix(v, "the session has ended") {
+			continue
+		}
 		t.Errorf("the specification forbids: %s", v)
 	}
 }
