@@ -11,7 +11,7 @@ import (
 	"github.com/crossmount/crossmount/transport"
 )
 
-// Probe finds out how the registry of target answers, by some fifty small requests with
+// Probe finds out how the registry of target answers, by some sixty small requests with
 // new random blobs, one after the other. It answers the question of the
 // distribution specification's FAQ how a client can tell whether a registry
 // finds the origin of a mount by itself, and those that follow: see [Trait].

@@ -76,13 +76,13 @@ type remover struct {
 }
 
 // remove deletes one thing, and notes if it stays. A 404 about what stood for
-// certain says that the registry does not delete.
+// certain says that the registry does not delete, unless it is about a repeat.
 func (r *remover) remove(t thing, ask func() transport.Answer) {
 	text := r.refused
 	if text == "" {
 		a := ask()
 		text = r.count("DELETE "+r.kind, a)
-		if a.Status == http.StatusNotFound && !t.certain {
+		if a.Status == http.StatusNotFound && (!t.certain || a.Requests > 1) {
 			return
 		}
 		if r.Of(r.trait).Evidence == "" {

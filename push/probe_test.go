@@ -86,6 +86,7 @@ func mixed() []behaviour {
 		{name: "HEAD sees all, phantom discovery", Behaviour: b{HeadSeesAll: true, PhantomMount: -1, Discovery: registrytest.DiscoveryOn}},
 		{name: "HEAD refused, phantom mounts", Behaviour: b{HeadStatus: 405, PhantomMount: -1}},
 		{name: "discovers only referenced blobs", Behaviour: b{ReferencedOnly: true, Discovery: registrytest.DiscoveryOn}},
+		{name: "tags, manifests consistent late", Behaviour: b{TagParams: true, EventualManifest: 1}},
 		{name: "tags, phantom mounts", Behaviour: b{TagParams: true, PhantomMount: 1, Discovery: registrytest.DiscoveryTargetOnly}},
 	}
 }
@@ -223,6 +224,37 @@ func TestProbeNothingStands(t *testing.T) {
 	}
 }
 
+// TestProbeLostReply loses the reply to each request in turn: no finding is wrong,
+// and nothing stays.
+func TestProbeLostReply(t *testing.T) {
+	b := registrytest.Behaviour{Discovery: registrytest.DiscoveryOn, MissingBlobs: registrytest.MissingUnchecked, TagParams: true}
+	want := wantOthers(b)
+	maps.Copy(want, wantMounts(b))
+	for n := range 60 {
+		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
+			t.Parallel()
+			srv, target, source := startProbed(t, b)
+			srv.Registry.Inject(registrytest.Fault{Skip: n, Times: 1, Do: registrytest.ResetAfter})
+			d, err := pusher(t).Probe(context.Background(), target, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unknown := 0
+			for _, f := range d.Traits {
+				switch {
+				case f.Value == push.Unknown && want[f.Trait] != push.Unknown:
+					unknown++
+				case f.Value != want[f.Trait]:
+					t.Errorf("%s: %s by %q, want %s", f.Trait, f.Value, f.Evidence, want[f.Trait])
+				}
+			}
+			if left := standing(srv.Registry); len(left)+len(d.Left) > 0 || unknown > 5 {
+				t.Errorf("left behind %q, said %q; %d more unknown\n%s\n%s", left, d.Left, unknown, d, strings.Join(srv.Registry.Lines(), "\n"))
+			}
+		})
+	}
+}
+
 // TestProbeCannotClean: what a registry does not let go of is reported, and each
 // kind is asked for once.
 func TestProbeCannotClean(t *testing.T) {
@@ -326,12 +358,14 @@ func TestProbeWithTokens(t *testing.T) {
 		mounts  push.Value
 		deletes push.Value
 		takes   push.Value
+		// readable: the source can be mounted from, though the probe could not.
+		readable bool
 	}{
-		{"all", []string{"team/*:pull,push,delete"}, push.Yes, push.Yes, push.Yes},
-		{"no deleting", []string{"team/*:pull,push"}, push.Yes, push.Unknown, push.Yes},
-		{"source not to be pushed to", []string{"team/app:pull,push,delete", "team/base:pull"}, push.Unknown, push.Yes, push.Yes},
-		{"source not to be read", []string{"team/app:pull,push,delete"}, push.Unknown, push.Yes, push.Yes},
-		{"nothing", []string{"other:pull"}, push.Unknown, push.Unknown, push.Unknown},
+		{"all", []string{"team/*:pull,push,delete"}, push.Yes, push.Yes, push.Yes, true},
+		{"no deleting", []string{"team/*:pull,push"}, push.Yes, push.Unknown, push.Yes, true},
+		{"source not to be pushed to", []string{"team/app:pull,push,delete", "team/base:pull"}, push.Unknown, push.Yes, push.Yes, true},
+		{"source not to be read", []string{"team/app:pull,push,delete"}, push.Unknown, push.Yes, push.Yes, false},
+		{"nothing", []string{"other:pull"}, push.Unknown, push.Unknown, push.Unknown, false},
 	} {
 		for _, opaque := range []bool{false, true} {
 			users := map[string]registrytest.TokenUser{"alice": {Password: "wonder", Access: tt.access}}
@@ -355,8 +389,11 @@ func TestProbeWithTokens(t *testing.T) {
 			if tt.takes != push.Yes {
 				continue
 			}
-			if _, err := p.Push(context.Background(), image(t, "app", layer("l", 1<<10)), ref(t, a.Host, probeTarget+":v1")); err != nil {
-				t.Errorf("%s, opaque %v: a push after the probe: %v", tt.name, opaque, err)
+			base, from := layer("base", layerSize), ref(t, a.Host, probeSource+":v1")
+			seed(t, a.Registry, probeSource, "v1", image(t, "base", base))
+			report, err := p.Push(context.Background(), image(t, "app", mountableFrom(base, from)), ref(t, a.Host, probeTarget+":v1"))
+			if err != nil || (report.Blobs[0].From == probeSource) != tt.readable {
+				t.Errorf("%s, opaque %v: a push after the probe: %v\n%s", tt.name, opaque, err, report)
 			}
 		}
 	}

@@ -65,7 +65,8 @@ func passed(t *testing.T, size int64, src io.Reader, want digest.Digest, step in
 	if _, again := drain(c, step); again != err {
 		t.Errorf("read again: %v; want %v", again, err)
 	}
-	if c.Close() != nil || c.Close() != nil || given.closed != 1 {
+	first, second := c.Close(), c.Close()
+	if first != nil || second != nil || given.closed != 1 {
 		t.Errorf("source closed %d times", given.closed)
 	}
 	return got, err
