@@ -66,7 +66,10 @@ func TestMissesOfSource(t *testing.T) {
 	} {
 		e := NewEvidence("team/app", Traits{}, facts...)
 		before := e.With(c.facts...)
-		_ = before.With(gone(4, "maybe"), gone(4, "sure"))
+		one, two := before.With(gone(4, "x")), before.With(gone(4, "y"))
+		if one.misses("x") != 1 || two.misses("y") != 1 || before.misses("x") != 0 {
+			t.Errorf("after %v: %d and %d misses, want one each", c.facts, one.misses("x"), two.misses("y"))
+		}
 		s := NewPlan([]Blob{{Digest: dig(1), Size: 1 << 20}}, before, Policy{}).Steps[0]
 		last := 1.0
 		for i, want := range c.want {

@@ -199,15 +199,15 @@ func (r *run) question(ctx context.Context, q mount.Question) (done bool, err er
 	return false, r.try(ctx, r.work[q.Step], q.Try)
 }
 
-// lookTags asks whether the repository exists. One without tags counts as none:
-// some registries list the tags of any name (olareg).
+// lookTags asks whether the repository exists. One without tags counts as one
+// that does, though some registries list the tags of any name (olareg): it may
+// hold the blobs of a first push that was interrupted.
 func (r *run) lookTags(ctx context.Context) error {
 	a := r.count(r.repo.Tags(ctx, 1))
-	tags, listed := a.Listed()
 	switch {
 	case !a.Heard():
 		return a.Failure()
-	case a.Status == http.StatusNotFound || listed && len(tags) == 0:
+	case a.Status == http.StatusNotFound:
 		r.learn(mount.Looked(mount.RepoAbsent))
 	default:
 		r.learn(mount.Looked(mount.RepoExists))

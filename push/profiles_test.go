@@ -18,8 +18,8 @@ import (
 
 const (
 	profileLayer = 512 << 10 // bytes of each layer
-	profileBase  = 4       // layers of the base
-	profileApp   = 3       // layers on top of it
+	profileBase  = 4         // layers of the base
+	profileApp   = 3         // layers on top of it
 )
 
 // situation is what a registry holds, and what a client knows, when an image

@@ -8,7 +8,7 @@ import (
 
 // testPushes are fewer than those of the command, since the race detector is
 // slow.
-const testPushes = 400
+const testPushes = 200
 
 // bounds are how many times the requests of the oracle the second half of the
 // pushes may take, by registry. Bytes may be 5 % more everywhere.

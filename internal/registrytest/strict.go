@@ -76,7 +76,10 @@ func (c *call) inspectSession(s *session) {
 			c.violate("%s is no parameter of a session", key)
 		}
 	}
-	if s.faulted {
+	c.reg.mu.Lock()
+	faulted := s.faulted
+	c.reg.mu.Unlock()
+	if faulted {
 		return
 	}
 	if got, want := sessionPlace(c.r.URL.RequestURI()), sessionPlace(s.issued); got != want {
