@@ -103,10 +103,11 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 // step may have something better to do.
 func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again bool, err error) {
 	target := r.target.repository.RepositoryStr()
-	if r.refresh(key.digest) {
+	own, other := r.pusher.sending.begin(key, target)
+	if own != nil && r.refresh(key.digest) { // one has just ended
+		r.pusher.sending.end(key, own, false)
 		return nil, true, nil
 	}
-	own, other := r.pusher.sending.begin(key, target)
 	if other == nil || other.repository != target && r.policy.NoMounts {
 		return own, false, nil
 	}

@@ -167,15 +167,16 @@ func TestForgottenWhileSaved(t *testing.T) {
 	}
 }
 
-// A full ledger makes a segment that is read again: of bounded size, with what
+// A ledger that knows much makes a segment that is read again: of bounded size, with what
 // was seen last.
 func TestExportBounded(t *testing.T) {
 	c := newClock()
 	l := Ledger{Now: c.now}
 	long := strings.Repeat("long/", 40)
-	for i := range maxBlobs {
+	const records = 10_000
+	for i := range records {
 		l.Record(host5000, long+repo(i%5000), mount.InTarget(blob(i), mount.Placed))
-		if i%10 == 0 {
+		if i%4 == 0 {
 			c.at = c.at.Add(time.Millisecond)
 			l.SetLast(host5000, long+repo(i), blob(i))
 		}
@@ -191,7 +192,7 @@ func TestExportBounded(t *testing.T) {
 	again.Import(host5000, []Segment{{"s", e.Content}})
 	n := len(again.hosts[host5000].blobs)
 	t.Logf("%d bytes hold %d blobs and %d manifests", len(e.Content), n, len(again.hosts[host5000].lasts))
-	if placesOf(&again, host5000, blob(maxBlobs-1)) == nil || again.Last(host5000, long+repo(maxBlobs-10)) == "" || n < 1000 {
+	if placesOf(&again, host5000, blob(records-1)) == nil || again.Last(host5000, long+repo(records-4)) == "" || n < 1000 {
 		t.Errorf("what was seen last is not among %d blobs", n)
 	}
 }

@@ -105,7 +105,7 @@ func hammer(s *Store) error {
 		select {
 		case <-done:
 			return nil
-		case <-time.After(time.Duration(rand.IntN(50)) * time.Millisecond): // room for the others
+		case <-time.After(time.Duration(rand.IntN(40)) * time.Millisecond): // room for the others
 		}
 	}
 }
