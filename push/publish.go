@@ -144,6 +144,12 @@ func (r *run) repair(ctx context.Context, m inventory.Manifest, refusal mount.Re
 	if repaired, err := r.repairChildren(ctx, m, refusal, round); repaired || err != nil {
 		return repaired, err
 	}
+	select {
+	case r.repairs <- struct{}{}:
+		defer func() { <-r.repairs }()
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
 	blobs := r.below(m)
 	named := make([]mount.Blob, len(blobs))
 	how := make([]mount.Disposition, len(blobs))

@@ -28,6 +28,10 @@ type run struct {
 	// cancels are sessions that are being cancelled. Push waits for them.
 	cancels sync.WaitGroup
 
+	// repairs is held while a manifest is repaired: those that share blobs are
+	// repaired one after the other, so that a blob is brought again once.
+	repairs chan struct{}
+
 	// mu guards the fields below.
 	mu        sync.Mutex
 	evidence  mount.Evidence
@@ -71,7 +75,7 @@ func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory,
 		r := &run{
 			pusher: p, host: host, target: t, inv: inv, homes: shared, place: i,
 			policy: p.options.policy, blobs: blobs, manifests: map[digest.Digest]bool{},
-			refs: make([]RefReport, len(t.refs)),
+			refs: make([]RefReport, len(t.refs)), repairs: make(chan struct{}, 1),
 		}
 		for i, b := range blobs {
 			r.work = append(r.work, &work{index: i, blob: b})
