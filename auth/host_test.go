@@ -296,6 +296,9 @@ func TestNoRightToPushKeepsSources(t *testing.T) {
 	if a := w.upload(t, need); a.status != 401 || a.sent > 3 || a.err != nil {
 		t.Errorf("%v", a)
 	}
+	if a := w.mount(t, need, "base"); a.status != 401 || a.sent != 1 || a.err != nil {
+		t.Errorf("mount: %v", a)
+	}
 	if readable, known := w.host.Readable(need.Target, "base"); !readable || !known {
 		t.Errorf("base: readable %v, known %v", readable, known)
 	}

@@ -138,6 +138,9 @@ func (m *memory) verdict(id identity, secret, target string, must Scope, reason 
 	fresh := now.Sub(t.from) < settled
 	scope := reason == "insufficient_scope" || reason == "" && fresh && !sources.IsZero()
 	switch {
+	case scope && t.claimed && !t.granted.Contains(must.only(target)):
+		// The target is what the credential has no right to: that says nothing of a source.
+		return !fresh && a.replace(t, now)
 	case scope && !sources.IsZero():
 		// The token may be good for the target. Without the source the request may succeed.
 		a.refuse(sources.Repositories(), now)

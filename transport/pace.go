@@ -8,7 +8,8 @@ import (
 
 // pace bounds how many requests of one kind are on the wire to a host at once,
 // over all that use the host. Those that wait go in a fair order: the work with
-// the fewest requests on the wire is next, and of one work the largest request.
+// the fewest requests on the wire is next, of two with as many the one that was
+// not next the last time, and of one work the largest request.
 // The bound is halved when the host asks to slow down, and grows again by one
 // for each round of requests that succeed.
 type pace struct {
@@ -19,6 +20,7 @@ type pace struct {
 	bound   float64
 	onWire  int
 	works   map[*Work]int // requests on the wire, by work
+	last    *Work         // that was let on the wire
 	waiting []*turn       // in the order of arrival
 }
 
@@ -92,6 +94,7 @@ func (p *pace) admit() {
 		p.waiting = append(p.waiting[:best], p.waiting[best+1:]...)
 		p.onWire++
 		p.works[t.work]++
+		p.last = t.work
 		close(t.may)
 	}
 }
@@ -101,7 +104,10 @@ func (p *pace) before(a, b *turn) bool {
 	if x, y := p.works[a.work], p.works[b.work]; x != y {
 		return x < y
 	}
-	return a.work == b.work && a.size > b.size
+	if a.work == b.work {
+		return a.size > b.size
+	}
+	return b.work == p.last
 }
 
 // slower halves the bound.

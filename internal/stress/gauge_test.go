@@ -96,7 +96,7 @@ func (g *gauge) note(do func(*tally)) {
 func (g *gauge) RoundTrip(req *http.Request) (*http.Response, error) {
 	repo := ""
 	if parsed, err := wire.Parse(req.Method, req.URL); err == nil {
-		repo = parsed.Repository
+		repo = strings.TrimRight(parsed.Repository, "0123456789") // of one push
 	}
 	content := 0
 	if req.ContentLength > 0 && !strings.Contains(req.URL.Path, "/manifests/") {

@@ -13,10 +13,17 @@ import (
 )
 
 const (
-	kills     = 50
 	tiny      = 64 << 10 // bytes: what may be sent again rather than asked for
 	layerSize = 1 << 20
 )
+
+// kills is how many pushes are killed.
+func kills() int {
+	if raceEnabled {
+		return 20
+	}
+	return 50
+}
 
 // slow is a registry to which a push of 8 MiB takes some 300 ms.
 func slow() registrytest.Behaviour {
@@ -40,7 +47,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Run("at", func(t *testing.T) {
-		for n := range kills {
+		for n := range kills() {
 			random := rand.New(rand.NewPCG(seed, uint64(n)))
 			baseKnown := n%2 == 1
 			span := spans[n%2]
