@@ -165,6 +165,10 @@ func TestStepUploads(t *testing.T) {
 			moves: []move{{"upload", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", got(201)}}, end: Uploaded},
 		{name: "cut, and stuck", blob: small, facts: absent,
 			moves: []move{{"upload", cut(9)}, {"upload the rest", cut(0)}, {"upload the rest", cut(0)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "cut, and out of step", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", behind()}, {"upload the rest", got(201)}}, end: Uploaded},
+		{name: "cut, and out of step for good", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", behind()}, {"upload the rest", behind()}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
 		{name: "cut, and the session is gone", blob: small, facts: absent,
 			moves: []move{{"upload", cut(9)}, {"upload the rest", got(404)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
 		{name: "cut, and the host does not resume", blob: small, facts: append(absent, see(Resumes, false)),
@@ -346,6 +350,10 @@ func TestMaxSources(t *testing.T) {
 
 // cut returns the outcome of an upload that broke off after n more bytes.
 func cut(n int64) Outcome { return Outcome{Session: true, Sent: n} }
+
+// behind returns the outcome of sending the rest to a session that stands
+// elsewhere by then.
+func behind() Outcome { return Outcome{Status: 416, Session: true, Sent: 9} }
 
 // whole returns the outcome of an upload whose answer was lost.
 func whole() Outcome { return Outcome{Session: true, Sent: 50 << 20, Whole: true} }

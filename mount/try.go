@@ -66,8 +66,9 @@ type Try struct {
 	Kind Kind `json:"kind"`
 	// From is the source repository of a Mount.
 	From string `json:"from,omitempty"`
-	// Pause is how long to wait before a Check, in seconds: a mount that was
-	// answered 201 may take a while to arrive.
+	// Pause is how long to wait before a Check or the rest of an Upload, in
+	// seconds: a mount that was answered 201 may take a while to arrive, and so may
+	// what was sent before a cut.
 	Pause float64 `json:"-"`
 	// Form of an Upload.
 	Form Form `json:"-"`

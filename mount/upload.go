@@ -10,6 +10,8 @@ const (
 	maxStuck   = 2       // resumes in a row that bring no byte
 	minChunk   = 1 << 18 // bytes: a host that takes no chunk of this size takes no upload
 	cutRate    = 1e-11   // how likely an upload is cut, for each byte
+	cutPause   = 0.1     // seconds until the session of an upload that was cut is asked: what was on the way has to be taken in
+	stepPause  = 0.4     // seconds until one that was out of step is asked again
 )
 
 // send returns the upload that begins anew: in the form that the size and the
@@ -86,7 +88,7 @@ func (s Step) resume(outcomes []Outcome) (Try, bool) {
 			continue
 		}
 		resumes++
-		if stuck++; o.Sent > 0 {
+		if stuck++; o.Sent > 0 && o.Status != 416 {
 			stuck = 0
 		}
 	}
@@ -101,7 +103,11 @@ func (s Step) resume(outcomes []Outcome) (Try, bool) {
 	if cut.Whole && !checked && s.checks(outcomes) {
 		return Try{}, false
 	}
-	return Try{Kind: Upload, Form: cut.Try.Form, Chunk: cut.Try.Chunk, Resume: true}, true
+	t := Try{Kind: Upload, Form: cut.Try.Form, Chunk: cut.Try.Chunk, Resume: true, Pause: cutPause}
+	if cut.Status == 416 {
+		t.Pause = stepPause
+	}
+	return t, true
 }
 
 // exhausted says whether nothing is left to try: the upload was begun as often

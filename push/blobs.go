@@ -253,7 +253,14 @@ func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer
 		_ = rc.Close() // it is opened again to be sent
 	}
 	if t.Resume && w.session != nil {
-		return r.sent(ctx, w, w.session.Resume(ctx, d, body, t.Chunk))
+		if t.Pause > 0 && pause(ctx, t.Pause) != nil {
+			return transport.Answer{}
+		}
+		a := w.session.Resume(ctx, d, body, t.Chunk)
+		if a.Status == http.StatusRequestedRangeNotSatisfiable && a.Sent > 0 {
+			return a // it stands elsewhere by now, and can be asked where
+		}
+		return r.sent(ctx, w, a)
 	}
 	if w.used {
 		r.cancel(ctx, w)
