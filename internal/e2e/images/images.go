@@ -18,7 +18,7 @@ import (
 )
 
 // LayerSize is about how many bytes a layer has. No layer of Layer is smaller,
-// and none is larger by 4 KiB or more: the file in it cannot be compressed.
+// and none is larger by 4 KiB or more: the file in it is not compressed.
 const LayerSize = 256 << 10
 
 // A layer is content in memory, as it is sent and unpacked.
@@ -49,10 +49,13 @@ func (l *layer) Uncompressed() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(l.uncompressed)), nil
 }
 
-// Layer returns a layer with one file of random bytes, the same for the same
-// name.
-func Layer(name string) (v1.Layer, error) {
-	content := make([]byte, LayerSize)
+// Layer returns a layer of LayerSize with one file of random bytes, the same for
+// the same name.
+func Layer(name string) (v1.Layer, error) { return LayerOf(name, LayerSize) }
+
+// LayerOf returns a layer like that of Layer whose file has size bytes.
+func LayerOf(name string, size int) (v1.Layer, error) {
+	content := make([]byte, size)
 	random := rand.NewChaCha8(sha256.Sum256([]byte(name)))
 	if _, err := random.Read(content); err != nil {
 		return nil, err

@@ -3,9 +3,9 @@ package registries
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -21,29 +21,17 @@ const (
 )
 
 // Debian is the docker-registry of Debian, which is distribution 2.8, with
-// storage on disk. It runs as a process of its own.
+// storage on disk. It runs as a process of its own. A session that holds more than
+// it did when its URL was made is cancelled by the first request to it.
 func Debian(program string) Kind {
-	return Kind{Name: debianName, Mounts: true, Distribution: true, start: func(ctx context.Context, _ string) (*started, error) {
-		dir, err := os.MkdirTemp("", "e2e")
-		if err != nil {
-			return nil, err
-		}
-		s, err := debian(ctx, program, dir)
-		if err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
-		}
-		kill := s.stop
-		s.stop = func() {
-			kill()
-			_ = os.RemoveAll(dir) // the system clears it otherwise
-		}
-		return s, nil
+	return Kind{Name: debianName, Mounts: true, Distribution: true, disk: true, start: func(ctx context.Context, p place) (*started, error) {
+		return debian(ctx, program, p.dir)
 	}}
 }
 
 // debian runs the program with its storage in dir, and returns a proxy to it.
 func debian(ctx context.Context, program, dir string) (*started, error) {
-	text := common + fmt.Sprintf("  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: 127.0.0.1:0\n  secret: e2e\n", filepath.Join(dir, "data"))
+	text := stored(dir)
 	file := filepath.Join(dir, "config.yml")
 	// Only its log says which port it has.
 	if err := os.WriteFile(file, []byte(regexp.MustCompile(`level: \w+`).ReplaceAllString(text, "level: info")), 0o600); err != nil {
@@ -82,24 +70,27 @@ func debian(ctx context.Context, program, dir string) (*started, error) {
 }
 
 // findAddress reads a log to its end and sends the address that it names once.
-func findAddress(log io.Reader, address chan<- string) {
+func findAddress(stderr io.Reader, address chan<- string) {
 	listening := regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
 	found := false
-	lines := bufio.NewScanner(log)
+	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		if m := listening.FindStringSubmatch(lines.Text()); m != nil && !found {
 			address <- m[1]
 			found = true
 		}
 	}
-	_, _ = io.Copy(io.Discard, log) // after a line that is too long
+	_, _ = io.Copy(io.Discard, stderr) // after a line that is too long
 }
 
 // proxy returns a handler that passes requests on to host. The Host header stays
 // as it came, so that the registry's URLs lead back here.
 func proxy(host string) http.Handler {
-	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(&url.URL{Scheme: "http", Host: host})
-		r.Out.Host = r.In.Host
-	}}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: host})
+			r.Out.Host = r.In.Host
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // clients break off on purpose
+	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/distribution/distribution/v3/configuration"
 	_ "github.com/distribution/distribution/v3/registry/auth/token" // the authorization by tokens
 	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // the storage in memory
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // the storage on disk
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"   // the storage in memory
 	"github.com/sirupsen/logrus"
 )
 
@@ -30,36 +31,37 @@ storage:
       enabled: false
 `
 
-// inMemory completes common for version 3.
-const inMemory = common + `
-  inmemory: {}
-http:
-  addr: 127.0.0.1:0
-  secret: e2e
-`
+// stored completes common: the content is in dir, or in memory if that is "".
+func stored(dir string) string {
+	storage := "  inmemory: {}\n"
+	if dir != "" {
+		storage = fmt.Sprintf("  filesystem:\n    rootdirectory: %s\n", filepath.Join(dir, "data"))
+	}
+	return common + storage + "http:\n  addr: 127.0.0.1:0\n  secret: e2e\n"
+}
 
-// Distribution is CNCF distribution, version 3, with storage in memory.
+// Distribution is CNCF distribution, version 3.
 func Distribution() Kind {
-	return Kind{Name: "distribution", Mounts: true, Distribution: true, start: func(ctx context.Context, _ string) (*started, error) {
-		return distribution(ctx, inMemory)
+	return Kind{Name: "distribution", Mounts: true, Distribution: true, Resumes: true, start: func(ctx context.Context, p place) (*started, error) {
+		return distribution(ctx, stored(p.dir))
 	}}
 }
 
 // DistributionWithTokens is distribution with a token server, which has the
 // host and port of the registry, or elsewhere a port of its own.
 func DistributionWithTokens(users map[string]User, elsewhere bool) Kind {
-	return Kind{Name: "distribution+tokens", Mounts: true, Distribution: true, start: func(ctx context.Context, host string) (*started, error) {
+	return Kind{Name: "distribution+tokens", Mounts: true, Distribution: true, Resumes: true, start: func(ctx context.Context, p place) (*started, error) {
 		tokens, err := NewTokenServer(users)
 		if err != nil {
 			return nil, err
 		}
-		tokens.Realm = "http://" + host + tokenPath
+		tokens.Realm = "http://" + p.host + tokenPath
 		if elsewhere {
 			if err := tokens.serve(); err != nil {
 				return nil, err
 			}
 		}
-		s, err := withTokens(ctx, tokens)
+		s, err := withTokens(ctx, tokens, p.dir)
 		if err != nil {
 			tokens.stop()
 		}
@@ -82,19 +84,19 @@ func distribution(ctx context.Context, text string) (*started, error) {
 
 // withTokens makes a registry that sends its clients to a token server, which
 // ends with it.
-func withTokens(ctx context.Context, tokens *TokenServer) (*started, error) {
-	dir, err := os.MkdirTemp("", "e2e")
+func withTokens(ctx context.Context, tokens *TokenServer, dir string) (*started, error) {
+	secrets, err := os.MkdirTemp("", "e2e")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // the registry has read it; the system clears it otherwise
-	keys := filepath.Join(dir, "jwks.json")
+	defer func() { _ = os.RemoveAll(secrets) }() // the registry has read it; the system clears it otherwise
+	keys := filepath.Join(secrets, "jwks.json")
 	if err := os.WriteFile(keys, tokens.Keys(), 0o600); err != nil {
 		return nil, err
 	}
 	auth := fmt.Sprintf("auth:\n  token:\n    realm: %s\n    service: %s\n    issuer: %s\n    jwks: %s\n",
 		tokens.Realm, service, issuer, keys)
-	s, err := distribution(ctx, inMemory+auth)
+	s, err := distribution(ctx, stored(dir)+auth)
 	if err != nil {
 		return nil, err
 	}

@@ -4,10 +4,12 @@ package registries
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"os"
 	"os/exec"
 	"sync/atomic"
 
@@ -30,10 +32,19 @@ type Kind struct {
 	Mounts bool
 	// Distribution says that it is CNCF distribution, for which the bounds are.
 	Distribution bool
+	// Resumes says that the session of an upload that was cut keeps what arrived,
+	// says how much that is, and takes the rest.
+	Resumes bool
 
-	// start makes the registry that will answer at host.
-	start func(ctx context.Context, host string) (*started, error)
+	// disk says that the registry keeps its content in a directory.
+	disk bool
+	// start makes the registry of that place.
+	start func(context.Context, place) (*started, error)
 }
+
+// place is where a registry is: it will answer at host, and keeps its content in
+// dir, or in memory if that is "".
+type place struct{ host, dir string }
 
 // started is a registry that runs.
 type started struct {
@@ -73,7 +84,7 @@ func (k Kind) Start(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", k.Name, err)
 	}
-	r, err := k.start(ctx, host)
+	r, err := k.in(ctx, host)
 	if err != nil {
 		unserve()
 		return nil, fmt.Errorf("start %s: %w", k.Name, err)
@@ -81,6 +92,36 @@ func (k Kind) Start(ctx context.Context) (*Server, error) {
 	s := &Server{Host: host, Log: new(traffic.Log), Tokens: r.tokens, stop: func() { unserve(); r.stop() }}
 	door.open(r.tokens, s.Log.Handler(r.handler))
 	return s, nil
+}
+
+// in starts a registry that will answer at host, in a directory of its own if it
+// needs one.
+func (k Kind) in(ctx context.Context, host string) (*started, error) {
+	if !k.disk {
+		return k.start(ctx, place{host: host})
+	}
+	dir, err := os.MkdirTemp("", "e2e")
+	if err != nil {
+		return nil, err
+	}
+	r, err := k.start(ctx, place{host, dir})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop := r.stop
+	r.stop = func() {
+		stop()
+		_ = os.RemoveAll(dir) // the system clears it otherwise
+	}
+	return r, nil
+}
+
+// OnDisk returns the kind with its content on disk, if it can have it there. The
+// storage of distribution in memory is not for large blobs: it copies all that
+// came before with each piece that arrives.
+func (k Kind) OnDisk() Kind {
+	k.disk = k.disk || k.Distribution
+	return k
 }
 
 // A door is where a registry will answer whose host has to be known before the
@@ -135,21 +176,21 @@ type keychain struct{ authn.Authenticator }
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.Authenticator, nil }
 
 // handler makes a start function of a handler that needs no end.
-func handler(h func() http.Handler) func(context.Context, string) (*started, error) {
-	return func(context.Context, string) (*started, error) {
+func handler(h func() http.Handler) func(context.Context, place) (*started, error) {
+	return func(context.Context, place) (*started, error) {
 		return &started{handler: h(), stop: func() {}}, nil
 	}
 }
 
 // Cue is the registry in memory of cuelabs.dev/go/oci/ociregistry.
 func Cue() Kind {
-	return Kind{Name: "cue", Mounts: true, start: handler(func() http.Handler {
+	return Kind{Name: "cue", Mounts: true, Resumes: true, start: handler(func() http.Handler {
 		return ociserver.New(ocimem.New(), nil)
 	})}
 }
 
-// GGCR is the registry in memory of go-containerregistry. It mounts nothing, and
-// has one set of blobs for all repositories.
+// GGCR is the registry in memory of go-containerregistry. It mounts nothing, has
+// one set of blobs for all repositories, and does not tell where a session stands.
 func GGCR() Kind {
 	return Kind{Name: "ggcr", start: handler(func() http.Handler {
 		return registry.New(registry.Logger(log.New(io.Discard, "", 0)))
@@ -158,7 +199,7 @@ func GGCR() Kind {
 
 // OLAReg is olareg with storage in memory.
 func OLAReg() Kind {
-	return Kind{Name: "olareg", Mounts: true, start: func(context.Context, string) (*started, error) {
+	return Kind{Name: "olareg", Mounts: true, Resumes: true, start: func(context.Context, place) (*started, error) {
 		yes := true
 		s := olareg.New(config.Config{
 			Storage: config.ConfigStorage{StoreType: config.StoreMem},
