@@ -14,27 +14,6 @@ const (
 	maxScouts   = 2    // blobs of one plan that are asked for while the others wait
 )
 
-// Look is a request that asks about the target as a whole.
-type Look int
-
-// The looks.
-const (
-	NoLook     Look = iota
-	LookDigest      // HEAD of the image's digest: if it stands, so do all its blobs
-	LookTags        // the list of tags, one of them: does the repository exist at all?
-)
-
-// String returns the name of the look as logs write it.
-func (l Look) String() string {
-	switch l {
-	case LookDigest:
-		return "look at the digest"
-	case LookTags:
-		return "look at the tags"
-	}
-	return "no look"
-}
-
 // Question is what is worth asking before the blobs set out: a look, or the
 // first try of one step, made alone (a scout), because its answer changes how
 // the others go.
@@ -45,7 +24,8 @@ type Question struct {
 }
 
 // Ask returns the question that is worth most now, or false when it is best to
-// set out. The look at the tag comes before any plan and is not among them.
+// set out. The look that a push begins with comes before any plan and is not
+// among them: see [Evidence.FirstLook].
 // Once the facts of each answer are in the evidence, no more than two looks
 // and two scouts are asked for, whatever the registry answers.
 func (p Plan) Ask() (Question, bool) {
@@ -76,10 +56,10 @@ func (p Plan) digestGain() float64 {
 	if p.evidence.digestAsked {
 		return 0
 	}
-	exists := buildsOf(p.blobs, p.evidence).exists()
-	chance := exists*sameDigest + (1-exists)*goneStands
+	seen := buildsOf(p.blobs, p.evidence)
+	chance := seen.exists()*sameDigest + (1-seen.exists())*goneStands
 	if p.evidence.standing == TagOther {
-		chance = sameChanged
+		chance = min(sameChanged, seen.strays) // if it stands, so do blobs that the tag's manifest does not name
 	}
 	cost := 0.0
 	for _, s := range p.Steps {

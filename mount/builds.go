@@ -16,7 +16,7 @@ const (
 	topKept         = 0.5     // ... and with the same top layer
 	changedStands   = 0.04    // a layer above one that changed, or of another image, stands all the same
 	sharedStands    = 0.995   // a layer below one that stands is there too
-	otherTagStands  = 0.03    // a blob that the tag's manifest does not name stands all the same
+	strayStands     = 0.03    // a blob that the manifest which was looked at does not name stands all the same
 	configStands    = 0.04    // the config stands though the manifest does not
 	goneStands      = 0.00001 // a blob stands though the registry does not know the repository
 )
@@ -47,6 +47,7 @@ func priors(s Standing) [numPasts]float64 {
 // well it fits each past.
 type builds struct {
 	standing Standing
+	strays   float64           // probability of a blob to stand that the manifest which was looked at does not name
 	share    [numPasts]float64 // probability of each past
 	kept     []float64         // by index of the blob: a layer stands if there is an earlier build
 }
@@ -54,6 +55,7 @@ type builds struct {
 // buildsOf reads the evidence about the layers of blobs.
 func buildsOf(blobs []Blob, e Evidence) builds {
 	u := builds{standing: e.standing, kept: make([]float64, len(blobs))}
+	u.strays = e.traits.probability(Strays, strayStands)
 	var favour [numPasts]float64 // logarithms of the likelihoods
 	for _, layers := range layersOf(blobs) {
 		said := make([]Presence, len(layers))
@@ -196,7 +198,7 @@ func (u builds) exists() float64 { return u.share[rebuilt] + u.share[other] }
 func (u builds) stands(b Blob, index int) float64 {
 	switch {
 	case u.standing == TagOther:
-		return otherTagStands
+		return u.strays
 	case b.Role == Config:
 		return u.exists()*configStands + u.share[gone]*goneStands
 	}

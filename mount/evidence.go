@@ -82,6 +82,10 @@ type Fact struct {
 	// DigestBelief is how sure it is, before it was asked, that the target holds
 	// the digest of the image.
 	DigestBelief Belief
+	// Last is a manifest, other than that of the image, that the target is
+	// remembered to hold, and Tag the tag that it was seen behind, if any.
+	Last digest.Digest
+	Tag  string
 }
 
 // Evidence is an immutable set of facts about one target repository and the
@@ -93,6 +97,8 @@ type Evidence struct {
 	standing     Standing
 	digestAsked  bool
 	digestBelief Belief
+	last         digest.Digest
+	lastTag      string
 	base         map[digest.Digest]blobFacts // never changed once it is here
 	recent       []Fact                      // newer than base; appended to copies only
 	allowed      []string                    // repositories and prefixes that may be sources; all if empty
@@ -135,6 +141,9 @@ func (e Evidence) WithTraits(t Traits) Evidence {
 // Standing returns what a look at the target has shown.
 func (e Evidence) Standing() Standing { return e.standing }
 
+// Last returns the manifest that the target is remembered to hold, or "".
+func (e Evidence) Last() digest.Digest { return e.last }
+
 // With returns e with more facts; e itself stays as it is.
 func (e Evidence) With(facts ...Fact) Evidence {
 	e.recent, e.doubted, e.missed = slices.Clip(e.recent), slices.Clip(e.doubted), slices.Clip(e.missed) // an append copies them
@@ -152,6 +161,8 @@ func (e Evidence) With(facts ...Fact) Evidence {
 			e.digestAsked = true
 		case f.DigestBelief != NoBelief:
 			e.digestBelief = max(e.digestBelief, f.DigestBelief)
+		case f.Last != "":
+			e.last, e.lastTag = f.Last, f.Tag
 		case f.Doubted && f.Blob == "":
 			e.doubted = append(e.doubted, f.Source.Repository)
 		case f.Blob != "":

@@ -132,6 +132,8 @@ func TestNames(t *testing.T) {
 		Try{Kind: Upload, Form: Stream}.String(): "upload in a stream",
 		LookDigest.String():                      "look at the digest",
 		LookTags.String():                        "look at the tags",
+		LookTag.String():                         "look at the tag",
+		LookLast.String():                        "look at the last manifest",
 		NoLook.String():                          "no look",
 		SelfMounts.String():                      "self-mounts",
 		Heads.String():                           "answers HEAD",

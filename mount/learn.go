@@ -28,7 +28,7 @@ func learnLast(b Blob, e Evidence, last Outcome, before []Outcome) []Fact {
 	}
 	switch last.Try.Kind {
 	case Check:
-		return learnCheck(b, v, before)
+		return learnCheck(b, e, v, before)
 	case Mount:
 		return learnMount(b, e, last, v)
 	case MountSelf:
@@ -42,14 +42,15 @@ func learnLast(b Blob, e Evidence, last Outcome, before []Outcome) []Fact {
 // see returns a fact about the host.
 func see(t Trait, value bool) Fact { return Fact{Trait: t, Value: value} }
 
-func learnCheck(b Blob, v Verdict, before []Outcome) []Fact {
+func learnCheck(b Blob, e Evidence, v Verdict, before []Outcome) []Fact {
 	switch v {
 	case Refused:
 		return []Fact{see(Heads, false)}
 	case Miss:
-		return append([]Fact{see(Heads, true), InTarget(b.Digest, Absent)}, phantom(b, before)...)
+		facts := append([]Fact{see(Heads, true), InTarget(b.Digest, Absent)}, phantom(b, before)...)
+		return append(facts, stray(b, e, false)...)
 	}
-	facts := []Fact{see(Heads, true), InTarget(b.Digest, Present)}
+	facts := append([]Fact{see(Heads, true), InTarget(b.Digest, Present)}, stray(b, e, true)...)
 	for _, o := range before {
 		v := Judge(b.Digest, o)
 		switch {
@@ -63,6 +64,16 @@ func learnCheck(b Blob, v Verdict, before []Outcome) []Fact {
 		}
 	}
 	return facts
+}
+
+// stray returns what it shows that the target holds a blob, or does not, which
+// the manifest that was looked at does not name.
+func stray(b Blob, e Evidence, held bool) []Fact {
+	known := e.blob(b.Digest)
+	if e.standing != TagOther || known.presence != Unproven || known.placed || e.Belief(b.Digest, e.target) != NoBelief {
+		return nil
+	}
+	return []Fact{see(Strays, held)}
 }
 
 // phantom returns what a second miss after a mount that was answered 201 shows:
@@ -110,11 +121,13 @@ func (e Evidence) neverMounted(s Source) bool {
 func learnSelf(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 	switch {
 	case v == Hit:
-		return []Fact{InTarget(b.Digest, Present), see(SelfMounts, true)}
+		return append(stray(b, e, true), InTarget(b.Digest, Present), see(SelfMounts, true))
+	case e.Stands(b.Digest): // it missed a blob that is there
+		return opening(o, see(SelfMounts, false))
 	case v == Miss:
 		honoured, known := e.traits.Known(SelfMounts)
 		if known && honoured {
-			return opening(o, InTarget(b.Digest, Absent))
+			return opening(o, append(stray(b, e, false), InTarget(b.Digest, Absent))...)
 		}
 		return opening(o)
 	case o.Status == 404: // absent, and the host says so with an error (cue)
@@ -133,6 +146,9 @@ func learnAny(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 		return append(facts, see(SeesTarget, true))
 	case Miss:
 		facts := opening(o, see(TakesAny, true))
+		if e.Stands(b.Digest) { // it was there to be found
+			return append(facts, see(SeesTarget, false), see(Discovers, false))
+		}
 		for _, s := range e.Sources(b.Digest) {
 			if s.Belief == Confirmed {
 				return append(facts, see(Discovers, false))

@@ -48,6 +48,10 @@ const (
 	// Lists: the host lists the manifests that refer to another by itself, so that
 	// no tag has to be kept for that (OCI-Subject: zot, olareg).
 	Lists
+	// Strays: a blob that the manifest which the target held last does not name was
+	// in the target all the same. That depends on what is pushed to the host, and
+	// how often it was seen says how likely it is.
+	Strays
 
 	numTraits
 )
@@ -55,13 +59,17 @@ const (
 // Valid says whether t is one of the traits. They are numbered from 1.
 func (t Trait) Valid() bool { return t > 0 && t < numTraits }
 
+// Rate says whether t is something that happens now and then, rather than a way
+// of the host that is or is not so: every observation counts.
+func (t Trait) Rate() bool { return t == Strays }
+
 // String returns the name of the trait.
 func (t Trait) String() string {
 	names := [numTraits]string{
 		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
 		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD", Resumes: "resumes uploads",
 		SinglePost: "takes a blob in one POST", Phantoms: "phantom mounts", MountsUnreferenced: "mounts what no manifest names",
-		TagParams: "takes tags as parameters", Lists: "lists referrers",
+		TagParams: "takes tags as parameters", Lists: "lists referrers", Strays: "strays",
 	}
 	if t > 0 && t < numTraits {
 		return names[t]
@@ -128,10 +136,18 @@ func (h Traits) SeeLimit(size int64, patch bool) Traits {
 	return h
 }
 
-// probability returns how likely t is, from a prior that counts as much as one
-// tenth of an observation: a registry hardly ever changes its ways.
+// What a prior weighs, in observations. A registry hardly ever changes its ways.
+const (
+	wayWeight  = 0.1
+	rateWeight = 1
+)
+
+// probability returns how likely t is, given a prior.
 func (h Traits) probability(t Trait, prior float64) float64 {
-	const weight = 0.1
+	weight := wayWeight
+	if t.Rate() {
+		weight = rateWeight
+	}
 	s := h.Of(t)
 	return (prior*weight + float64(s.Yes)) / (weight + float64(s.Yes+s.No))
 }

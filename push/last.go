@@ -4,16 +4,27 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/internal/wire"
 	"github.com/crossmount/crossmount/mount"
 )
 
+// tag returns the first tag among the references, or "".
+func (t target) tag() string {
+	for _, ref := range t.refs {
+		if tag, ok := ref.(name.Tag); ok {
+			return tag.TagStr()
+		}
+	}
+	return ""
+}
+
 // last notes that the target holds the manifest d, for pushes to come that find
 // their tag absent.
 func (r *run) last(d digest.Digest) {
-	r.pusher.ledger.SetLast(r.host.Name(), r.target.repository.RepositoryStr(), d)
+	r.pusher.ledger.SetLast(r.host.Name(), r.target.repository.RepositoryStr(), r.target.tag(), d)
 }
 
 // gone notes that the target does not hold the manifest d, whatever is
@@ -23,36 +34,56 @@ func (r *run) gone(d digest.Digest) {
 	r.learn(mount.InTarget(d, mount.Absent))
 }
 
-// lookBack asks for the manifest that the target is remembered to hold, when a
-// look has shown neither the image nor another one in its place. If it stands,
-// it proves blobs as the manifest behind the tag would have. What goes wrong here
-// is of no account.
-func (r *run) lookBack(ctx context.Context) {
+// recalled returns what is remembered of the target as a whole: whether it holds
+// the image, and which other manifest it holds.
+func (r *run) recalled(e mount.Evidence) []mount.Fact {
 	target, root := r.target.repository.RepositoryStr(), r.inv.Root().Digest
-	last := r.pusher.ledger.Last(r.host.Name(), target)
-	known := r.known()
-	switch {
-	case last == "" || last == root || r.policy.Strict:
-		return
-	case known.Standing() == mount.RepoAbsent:
-		r.gone(last)
-		return
-	case known.Belief(root, target) == mount.Remembered && known.Presence(root) != mount.Absent:
-		return // it will be asked for
-	case r.unproven() < worthReading:
-		return
+	facts := []mount.Fact{{DigestBelief: e.Belief(root, target)}}
+	if last, tag := r.pusher.ledger.Last(r.host.Name(), target); last != root {
+		facts = append(facts, mount.Fact{Last: last, Tag: tag})
 	}
+	return facts
+}
+
+// lookBack asks for the manifest that the target is remembered to hold. If it
+// stands, it proves blobs as the manifest behind the tag would have. It returns
+// whether there is anything that it has proved; what goes wrong here is of no
+// account.
+func (r *run) lookBack(ctx context.Context) bool {
+	known := r.known()
+	last := known.Last()
 	a, m := r.repo.Manifest(ctx, last.String())
 	r.count(a)
 	switch {
 	case m.Body != nil:
-		r.learn(append(r.proves(ctx, m), mount.Looked(mount.TagOther))...)
+		facts := r.proves(ctx, m)
+		r.learn(append(facts, mount.Looked(mount.TagOther))...)
+		return len(facts) > 0
 	case a.Status == http.StatusNotFound:
 		r.gone(last)
 		if a.Has(wire.CodeNameUnknown) {
 			r.learn(mount.Looked(mount.RepoAbsent))
 		}
 	}
+	return false
+}
+
+// worthLookingBack says whether a look at the remembered manifest is worth its
+// request, after the one at the reference has shown neither the image nor another
+// one in its place.
+func (r *run) worthLookingBack() bool {
+	known, root := r.known(), r.inv.Root().Digest
+	last := known.Last()
+	switch {
+	case last == "" || r.policy.Strict || known.Standing() == mount.TagOther || known.Presence(last) == mount.Absent:
+		return false
+	case known.Standing() == mount.RepoAbsent:
+		r.gone(last)
+		return false
+	case known.Belief(root, known.Target()) == mount.Remembered && known.Presence(root) != mount.Absent:
+		return false // it will be asked for
+	}
+	return r.unproven() >= worthReading
 }
 
 // unproven counts the blobs of which no look has shown that they stand.

@@ -18,9 +18,10 @@ import (
 // the blobs set out.
 const maxQuestions = 4
 
-// look asks for the manifest behind the first tag. One request may show that
-// nothing is to be done, or which blobs stand. It returns true when the image
-// stands, so that only references are left to put.
+// look asks for the manifest behind the first reference, or for the one that the
+// target was last seen to hold. One request may show that nothing is to be done,
+// or which blobs stand. It returns true when the image stands, so that only
+// references are left to put.
 func (r *run) look(ctx context.Context) (done bool, err error) {
 	if r.policy.Force {
 		return false, nil
@@ -28,20 +29,27 @@ func (r *run) look(ctx context.Context) (done bool, err error) {
 	ref := r.target.refs[0]
 	if _, ok := ref.(name.Digest); ok {
 		r.learn(mount.Fact{DigestAsked: true})
-		done, err := r.lookDigest(ctx)
-		if err == nil && !done {
-			r.lookBack(ctx)
-		}
-		return done, err
+		done, err = r.lookDigest(ctx)
+	} else if !r.policy.Strict && r.known().FirstLook(ref.Identifier()) == mount.LookLast && r.lookBack(ctx) {
+		return false, nil
+	} else {
+		done, err = r.lookTag(ctx, ref.Identifier())
 	}
-	a, m := r.repo.Manifest(ctx, ref.Identifier())
+	if err == nil && !done && r.worthLookingBack() {
+		r.lookBack(ctx)
+	}
+	return done, err
+}
+
+// lookTag asks for the manifest behind a tag.
+func (r *run) lookTag(ctx context.Context, tag string) (done bool, err error) {
+	a, m := r.repo.Manifest(ctx, tag)
 	r.count(a)
 	switch {
 	case !a.Heard() || a.Barred():
 		return false, a.Failure()
-	case a.Status == http.StatusNotFound:
+	case a.Status == http.StatusNotFound && r.known().Standing() != mount.TagOther:
 		r.learn(mount.Looked(absence(a)))
-		r.lookBack(ctx)
 	case m.Digest == r.inv.Root().Digest:
 		r.refs[0].Stands, r.refs[0].Unchanged = true, true
 		r.stands()

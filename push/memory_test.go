@@ -80,7 +80,7 @@ func TestMemory(t *testing.T) {
 	}{
 		{"new tag, one layer and config changed", func(t *testing.T, r *registry, memory push.Option) []string {
 			return process(t, r, build(t, 2, layerSize), "app:v2", memory)
-		}, 8, 1},
+		}, 6, 1},
 		{"new tag, same image", func(t *testing.T, r *registry, memory push.Option) []string {
 			return process(t, r, build(t, 1, layerSize), "app:v2", memory)
 		}, 3, 0},
@@ -95,7 +95,7 @@ func TestMemory(t *testing.T) {
 				process(t, r, build(t, i, layerSize), fmt.Sprint("app:v", i), memory)
 			}
 			return process(t, r, build(t, 10, layerSize), "app:v10", memory)
-		}, 8, 1},
+		}, 6, 1},
 		{"last manifest gone", func(t *testing.T, r *registry, memory push.Option) []string {
 			empty := registrytest.New(registrytest.Behaviour{})
 			cold := len(process(t, empty, build(t, 2, layerSize), "other:v2"))
@@ -113,8 +113,9 @@ func TestMemory(t *testing.T) {
 			r.ResetLog()
 			lines := c.push(t, r, diskMemory(t, dir))
 			t.Logf("%d requests\n%s", len(lines), strings.Join(lines, "\n"))
-			if len(lines) > c.requests {
-				t.Errorf("%d requests, want at most %d", len(lines), c.requests)
+			lines, lesson := beforeLesson(lines)
+			if len(lines) > c.requests || len(lesson) > 2 {
+				t.Errorf("%d requests, want at most %d, and %d at the end", len(lines), c.requests, len(lesson))
 			}
 			if n := r.Count().Bytes / layerSize; n != c.layers {
 				t.Errorf("%d layers sent, want %d", n, c.layers)
@@ -247,7 +248,7 @@ func TestMemoryCorrupt(t *testing.T) {
 				}
 			}
 			cold := len(process(t, r, build(t, 2, 1<<10), "app:v2"))
-			spoilt := process(t, r, build(t, 3, 1<<10), "app:v3", diskMemory(t, dir))
+			spoilt, _ := beforeLesson(process(t, r, build(t, 3, 1<<10), "app:v3", diskMemory(t, dir)))
 			if len(spoilt) != cold {
 				t.Errorf("%d requests, without a memory %d\n%s", len(spoilt), cold, strings.Join(spoilt, "\n"))
 			}

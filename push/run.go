@@ -82,7 +82,7 @@ func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory,
 		}
 		r.evidence = p.ledger.Evidence(host.Name(), names[i], append(digests, inv.Root().Digest)).With(r.claims(names[:i])...)
 		r.evidence = r.evidence.With(r.added(ctx, digests)...)
-		r.evidence = r.evidence.With(mount.Fact{DigestBelief: r.evidence.Belief(inv.Root().Digest, names[i])})
+		r.evidence = r.evidence.With(r.recalled(r.evidence)...)
 		r.repo = host.Repository(t.repository, r.wish(names)).For(w)
 		runs = append(runs, r)
 	}
@@ -145,6 +145,9 @@ func (r *run) wish(targets []string) auth.Scope {
 // push brings the image to the repository and keeps what became of it.
 func (r *run) push(ctx context.Context) {
 	err := r.bring(ctx)
+	if err == nil {
+		r.lesson(ctx)
+	}
 	if root := r.inv.Root().Digest; r.stood(root) {
 		r.last(root)
 	}

@@ -16,11 +16,18 @@ type memory struct {
 	traits mount.Traits
 	places map[digest.Digest][]string // newest last
 	doubts map[[2]string]bool         // target and source
-	last   map[string]digest.Digest   // the manifest that a target was last seen to hold
+	last   map[string]last            // by target
+	taught map[mount.Kind]bool        // lessons that were spent
+}
+
+// last is the manifest that a target was last seen to hold, and its tag.
+type last struct {
+	digest digest.Digest
+	tag    string
 }
 
 func newMemory() *memory {
-	return &memory{places: map[digest.Digest][]string{}, doubts: map[[2]string]bool{}, last: map[string]digest.Digest{}}
+	return &memory{places: map[digest.Digest][]string{}, doubts: map[[2]string]bool{}, last: map[string]last{}, taught: map[mount.Kind]bool{}}
 }
 
 // evidence returns what is remembered for a push of an image to target.
@@ -39,7 +46,11 @@ func (m *memory) evidence(target string, img image) mount.Evidence {
 	}
 	recall(img.digest)
 	e := mount.NewEvidence(target, m.traits, facts...)
-	return e.With(mount.Fact{DigestBelief: e.Belief(img.digest, target)})
+	e = e.With(mount.Fact{DigestBelief: e.Belief(img.digest, target)})
+	if l, ok := m.last[target]; ok {
+		e = e.With(mount.Fact{Last: l.digest, Tag: l.tag})
+	}
+	return e
 }
 
 // record remembers facts that a push to target has shown.

@@ -48,7 +48,17 @@ func (p planned) push(r *registry, b build) {
 	}
 	r.put(b.repository, b.tag, b.image)
 	n.learn(mount.InTarget(b.image.digest, mount.Placed))
-	p.memory.last[b.repository] = b.image.digest
+	n.lesson()
+	p.memory.last[b.repository] = last{b.image.digest, b.tag}
+}
+
+// lesson spends the last request of a push on a trait.
+func (n *run) lesson() {
+	if i, try, ok := n.plan().Lesson(); ok && !n.taught[try.Kind] {
+		n.taught[try.Kind] = true
+		n.try(i, try)
+		n.cancel(i)
+	}
 }
 
 // learn adds facts to what is known in this push and after it.
@@ -57,9 +67,12 @@ func (n *run) learn(facts ...mount.Fact) {
 	n.evidence = n.evidence.With(facts...).WithTraits(n.traits)
 }
 
-// look asks for the manifest behind the tag, and for the one that the target
-// is remembered to hold when there is none.
+// look asks for the manifest behind the tag, or for the one that the target is
+// remembered to hold. It returns true when the image stands.
 func (n *run) look() (done bool) {
+	if n.evidence.FirstLook(n.tag) == mount.LookLast && n.lookBack() {
+		return false
+	}
 	img, found, named := n.manifest(n.repository, n.tag)
 	switch {
 	case found:
@@ -71,14 +84,21 @@ func (n *run) look() (done bool) {
 	default:
 		n.learn(mount.Looked(mount.TagAbsent))
 	}
-	if last, ok := n.last[n.repository]; ok && n.unproven() >= worthReading {
-		if img, found, _ := n.manifest(n.repository, string(last)); found {
-			n.proves(img)
-		} else {
-			delete(n.last, n.repository)
-		}
+	if _, ok := n.last[n.repository]; ok && n.unproven() >= worthReading {
+		n.lookBack()
 	}
 	return false
+}
+
+// lookBack asks for the manifest that the target is remembered to hold.
+func (n *run) lookBack() (found bool) {
+	img, found, _ := n.manifest(n.repository, string(n.last[n.repository].digest))
+	if !found {
+		delete(n.last, n.repository)
+		return false
+	}
+	n.proves(img)
+	return true
 }
 
 // proves notes that the target holds the blobs of a manifest that stands there.

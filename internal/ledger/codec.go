@@ -58,6 +58,7 @@ type blobDocument struct {
 type manifestDocument struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
+	Tag        string        `json:"tag,omitempty"`
 	At         stamp         `json:"at"`
 }
 
@@ -90,7 +91,7 @@ func encode(name string, f facts) ([]byte, error) {
 		b.Seen = append(b.Seen, [2]int64{at, int64(p.at)})
 	}
 	for _, s := range f.lasts {
-		doc.Manifests = append(doc.Manifests, manifestDocument{s.target, s.digest, s.at})
+		doc.Manifests = append(doc.Manifests, manifestDocument{s.target, s.digest, s.tag, s.at})
 	}
 	names := traitNames()
 	for _, t := range f.traits {
@@ -175,14 +176,14 @@ func (doc document) facts(now time.Time) facts {
 		}
 	}
 	for _, m := range doc.Manifests {
-		if m.Digest.Validate() == nil && nameable(m.Repository) && alive(m.At, traitExpiry) {
-			f.lasts = append(f.lasts, lastFact{m.Repository, m.Digest, m.At})
+		if m.Digest.Validate() == nil && nameable(m.Repository) && taggable(m.Tag) && alive(m.At, traitExpiry) {
+			f.lasts = append(f.lasts, lastFact{m.Repository, m.Digest, m.Tag, m.At})
 		}
 	}
 	for t, s := range traitNames() {
 		d, ok := doc.Traits[s]
 		if ok && d.Yes >= 0 && d.No >= 0 && d.Yes|d.No != 0 && alive(d.At, traitExpiry) {
-			f.traits = append(f.traits, traitFact{t, capped(mount.Seen{Yes: d.Yes, No: d.No}), d.At})
+			f.traits = append(f.traits, traitFact{t, capped(t, mount.Seen{Yes: d.Yes, No: d.No}), d.At})
 		}
 	}
 	if m := doc.PutLimit; m != nil && m.Size >= minLimit && alive(m.At, traitExpiry) {

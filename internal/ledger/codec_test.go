@@ -35,7 +35,7 @@ func written(t testing.TB, at time.Time) []byte {
 	l.Record(host5000, "team/app", mount.InTarget(blob(1), mount.Placed), mount.At(blob(1), "base", mount.Confirmed),
 		mount.InTarget(blob(2), mount.Present), mount.Fact{Trait: mount.Heads, Value: true}, mount.Fact{Trait: mount.Resumes},
 		mount.Fact{Limit: 20 << 20}, mount.Fact{Limit: 100 << 20, Patch: true}, mount.Doubt("private"))
-	l.SetLast(host5000, "team/app", blob(3))
+	l.SetLast(host5000, "team/app", "v1", blob(3))
 	e, ok := l.Export(host5000)
 	if !ok {
 		t.Fatal("nothing to export")
@@ -51,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 	believed(t, e, blob(1), "team/app", mount.Remembered)
 	believed(t, e, blob(1), "base", mount.Remembered)
 	believed(t, e, blob(2), "team/app", mount.Remembered)
-	if got := l.Last(host5000, "team/app"); got != blob(3) {
+	if got := lastOf(&l, host5000, "team/app"); got != blob(3) {
 		t.Errorf("last manifest %s", got)
 	}
 	want := mount.Traits{}.See(mount.Heads, true).See(mount.Resumes, false).SeeLimit(20<<20, false)
@@ -271,7 +271,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		for target := range h.lasts {
-			if a, b := l.Last(host5000, target), again.Last(host5000, target); a != b {
+			if a, b := lastOf(&l, host5000, target), lastOf(&again, host5000, target); a != b {
 				t.Errorf("last of %s is %s, written and read %s", target, a, b)
 			}
 		}

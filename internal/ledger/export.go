@@ -123,8 +123,8 @@ func (h *host) facts(whole bool, now time.Time) facts {
 	f := facts{lasts: h.lastFacts(whole, now, &room)}
 	for t := range traitNames() {
 		s, ok := h.seen[t]
-		n := capped(h.traits.Of(t))
-		if ok && (whole || s.fresh(n)) && stampOf(s.at).alive(now, traitExpiry) {
+		n := capped(t, h.traits.Of(t))
+		if ok && (whole || s.fresh(t, n)) && stampOf(s.at).alive(now, traitExpiry) {
 			f.traits = append(f.traits, traitFact{t, n, stampOf(s.at)})
 		}
 	}
@@ -146,13 +146,13 @@ const (
 func (h *host) lastFacts(whole bool, now time.Time, room *int) []lastFact {
 	var out []lastFact
 	for target, at := range h.lasts {
-		if (whole || fresh(at.at, at.kept, traitExpiry)) && stampOf(at.at).alive(now, traitExpiry) && nameable(target) && at.digest.Validate() == nil {
-			out = append(out, lastFact{target, at.digest, stampOf(at.at)})
+		if (whole || fresh(at.at, at.kept, traitExpiry)) && stampOf(at.at).alive(now, traitExpiry) && nameable(target) && at.digest.Validate() == nil && taggable(at.tag) {
+			out = append(out, lastFact{target, at.digest, at.tag, stampOf(at.at)})
 		}
 	}
 	slices.SortFunc(out, func(a, b lastFact) int { return int(min(max(b.at-a.at, -1), 1)) })
 	for i, f := range out {
-		if *room -= roomEntry + len(f.target) + len(f.digest); *room < 0 {
+		if *room -= roomEntry + len(f.target) + len(f.digest) + len(f.tag); *room < 0 {
 			return out[:i]
 		}
 	}

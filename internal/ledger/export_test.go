@@ -76,7 +76,7 @@ func TestExportCorrects(t *testing.T) {
 		l := &Ledger{Now: c.now}
 		before := Ledger{Now: c.now}
 		before.Record(host5000, "a", mount.InTarget(blob(1), mount.Placed), mount.InTarget(blob(2), mount.Placed))
-		before.SetLast(host5000, "a", blob(3))
+		before.SetLast(host5000, "a", "v1", blob(3))
 		l.Import(host5000, []Segment{{"s", pass(t, &before).Content}})
 		return l
 	}
@@ -178,7 +178,7 @@ func TestExportBounded(t *testing.T) {
 		l.Record(host5000, long+repo(i%5000), mount.InTarget(blob(i), mount.Placed))
 		if i%4 == 0 {
 			c.at = c.at.Add(time.Millisecond)
-			l.SetLast(host5000, long+repo(i), blob(i))
+			l.SetLast(host5000, long+repo(i), "v1", blob(i))
 		}
 	}
 	if n := len(l.hosts[host5000].lasts); n != maxLasts {
@@ -192,7 +192,7 @@ func TestExportBounded(t *testing.T) {
 	again.Import(host5000, []Segment{{"s", e.Content}})
 	n := len(again.hosts[host5000].blobs)
 	t.Logf("%d bytes hold %d blobs and %d manifests", len(e.Content), n, len(again.hosts[host5000].lasts))
-	if placesOf(&again, host5000, blob(records-1)) == nil || again.Last(host5000, long+repo(records-4)) == "" || n < 1000 {
+	if placesOf(&again, host5000, blob(records-1)) == nil || lastOf(&again, host5000, long+repo(records-4)) == "" || n < 1000 {
 		t.Errorf("what was seen last is not among %d blobs", n)
 	}
 }
@@ -202,15 +202,15 @@ func TestLast(t *testing.T) {
 	l := Ledger{Now: c.now}
 	check := func(when string, want string) {
 		t.Helper()
-		if got := l.Last(host5000, "a"); got.String() != want {
+		if got := lastOf(&l, host5000, "a"); got.String() != want {
 			t.Errorf("%s: %q, want %q", when, got, want)
 		}
 	}
 	check("at first", "")
 	l.ForgetLast(host5000, "a", blob(1))
-	l.SetLast(host5000, "a", blob(1))
-	l.SetLast("registry.example", "a", blob(2))
-	l.SetLast(host5000, "b", blob(3))
+	l.SetLast(host5000, "a", "v1", blob(1))
+	l.SetLast("registry.example", "a", "v1", blob(2))
+	l.SetLast(host5000, "b", "v1", blob(3))
 	check("noted", blob(1).String())
 	l.ForgetLast(host5000, "a", blob(2))
 	check("another forgotten", blob(1).String())
@@ -218,7 +218,7 @@ func TestLast(t *testing.T) {
 	check("about to expire", blob(1).String())
 	c.at = c.at.Add(time.Millisecond)
 	check("expired", "")
-	l.SetLast(host5000, "a", blob(4))
+	l.SetLast(host5000, "a", "v1", blob(4))
 	check("another", blob(4).String())
 	l.ForgetLast(host5000, "a", blob(4))
 	check("forgotten", "")

@@ -32,9 +32,15 @@ func fresh(at time.Time, kept stamp, ttl time.Duration) bool {
 	return kept == 0 || stampOf(at)-kept > stamp(ttl.Milliseconds()/4)
 }
 
-// fresh says whether a trait is worth saving, given how often it was seen.
-func (s sight) fresh(n mount.Seen) bool {
-	return capped(n) != s.keptCount || fresh(s.at, s.kept, traitExpiry)
+// fresh says whether a trait is worth saving, given how often it was seen. One
+// more observation of a rate is not.
+func (s sight) fresh(t mount.Trait, n mount.Seen) bool {
+	n = capped(t, n)
+	changed := n != s.keptCount
+	if all := n.Yes + n.No; t.Rate() {
+		changed = 2*all > 3*(s.keptCount.Yes+s.keptCount.No)
+	}
+	return changed || fresh(s.at, s.kept, traitExpiry)
 }
 
 // facts is what a segment holds.
@@ -55,6 +61,7 @@ type placeFact struct {
 type lastFact struct {
 	target string
 	digest digest.Digest
+	tag    string
 	at     stamp
 }
 
@@ -82,26 +89,35 @@ const (
 	// maxCount bounds how often a trait counts as seen: so few observations
 	// that a host which has changed its ways can overturn them.
 	maxCount = 4
+	// maxRate bounds it for what is a rate, where each observation counts.
+	maxRate = 64
 	// maxKept bounds the repositories of one blob; the newest are kept.
 	maxKept = 2
 	// minLimit is the smallest limit of a PUT, in bytes, that is believed. Hosts
 	// that take less take hardly any layer.
 	minLimit = 1 << 19
-	// maxName bounds the name of a repository, as distribution does.
+	// maxName and maxTag bound the names of repositories and tags, as distribution
+	// does.
 	maxName = 255
+	maxTag  = 128
 )
 
-// capped bounds counts to maxCount, and keeps which of them is the larger.
-func capped(n mount.Seen) mount.Seen {
-	if most := max(n.Yes, n.No); most > maxCount {
-		n.Yes = share(n.Yes, most)
-		n.No = share(n.No, most)
+// capped bounds how often a trait counts as seen, and keeps whether it was seen
+// more often than not.
+func capped(t mount.Trait, n mount.Seen) mount.Seen {
+	limit := maxCount
+	if t.Rate() {
+		limit = maxRate
+	}
+	if most := max(n.Yes, n.No); most > limit {
+		n.Yes = share(n.Yes, most, limit)
+		n.No = share(n.No, most, limit)
 	}
 	return n
 }
 
-// share returns n of most as a share of maxCount, rounded down.
-func share(n, most int) int { return int(float64(n) / float64(most) * maxCount) }
+// share returns n of most as a share of limit, rounded down.
+func share(n, most, limit int) int { return int(float64(n) / float64(most) * float64(limit)) }
 
 // traitNames returns the traits with their names in segments, by which they call
 // themselves.
@@ -120,4 +136,9 @@ func traitNames() map[mount.Trait]string {
 // written into a segment as one, nor taken from it.
 func nameable(s string) bool {
 	return s != "" && len(s) <= maxName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789._-/") == "" && s[0] != '/'
+}
+
+// taggable says whether s has the form of a tag, or is empty.
+func taggable(s string) bool {
+	return len(s) <= maxTag && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }

@@ -58,3 +58,9 @@ func blobs(numbers ...int) []digest.Digest {
 	}
 	return out
 }
+
+// lastOf returns the manifest that a target was last seen to hold.
+func lastOf(l *Ledger, name, target string) digest.Digest {
+	d, _ := l.Last(name, target)
+	return d
+}

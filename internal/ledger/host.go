@@ -63,6 +63,7 @@ type limit struct {
 // last is the manifest that was last put into a target, or seen there.
 type last struct {
 	digest digest.Digest
+	tag    string // that it was put under, or seen behind; may be empty
 	at     time.Time
 	kept   stamp
 }
@@ -90,7 +91,7 @@ func (h *host) see(t mount.Trait, value bool, now time.Time) {
 	s := h.seen[t]
 	s.at = now
 	h.seen[t] = s
-	h.note(s.fresh(h.traits.Of(t)))
+	h.note(s.fresh(t, h.traits.Of(t)))
 }
 
 // seeLimit notes that a body of size bytes was refused.

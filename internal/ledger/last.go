@@ -7,24 +7,25 @@ import (
 )
 
 // Last returns the digest of the manifest that was last put into a target, or
-// seen behind a tag of it, or "" if none is remembered. It is no proof: the
-// manifest may be gone.
-func (l *Ledger) Last(name, target string) digest.Digest {
+// seen there, and the tag that it was behind, if any; or "" if none is
+// remembered. It is no proof: the manifest may be gone.
+func (l *Ledger) Last(name, target string) (d digest.Digest, tag string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.hosts[name]
 	if h == nil {
-		return ""
+		return "", ""
 	}
 	at := h.lasts[target]
 	if l.now().Sub(at.at) >= traitExpiry {
-		return ""
+		return "", ""
 	}
-	return at.digest
+	return at.digest, at.tag
 }
 
-// SetLast notes the digest of the manifest that a target was last seen to hold.
-func (l *Ledger) SetLast(name, target string, d digest.Digest) {
+// SetLast notes the digest of the manifest that a target was last seen to hold,
+// and the tag that it is behind, or "".
+func (l *Ledger) SetLast(name, target, tag string, d digest.Digest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.host(name)
@@ -35,7 +36,7 @@ func (l *Ledger) SetLast(name, target string, d digest.Digest) {
 	if !ok && len(h.lasts) >= maxLasts {
 		delete(h.lasts, h.oldestLast())
 	}
-	at.at = l.now()
+	at.tag, at.at = tag, l.now()
 	h.lasts[target] = at
 	h.note(fresh(at.at, at.kept, traitExpiry))
 }
