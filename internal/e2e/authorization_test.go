@@ -114,7 +114,7 @@ func runAuthCase(t *testing.T, c authCase, elsewhere bool) {
 		case !stands:
 			checkAbsent(t, r, admin)
 		case elsewhere: // ggcr takes no tokens from another port of loopback
-			if err := pullWithORAS(ctx, r, digest, admin); err != nil {
+			if err := pullWithOthers(ctx, r, digest, admin); err != nil {
 				t.Error(err)
 			}
 		default:

@@ -4,7 +4,7 @@
 // installed.
 //
 // Every scenario of package scenarios is pushed to every registry. What was
-// pushed is pulled back by two other clients, and the requests and bytes that
+// pushed is pulled back by three other clients, and the requests and bytes that
 // reached the registry are counted and held to bounds. The command cmd/compare
 // counts what other clients need for the same scenarios.
 //

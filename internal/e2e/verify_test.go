@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,20 +11,31 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/regclient/regclient"
+	"github.com/regclient/regclient/types/manifest"
+	regref "github.com/regclient/regclient/types/ref"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content/memory"
 
 	"github.com/crossmount/crossmount/internal/e2e/clients"
 )
 
-// pullBack pulls ref with ggcr and with oras, all content of it, and checks that
-// it has the digest.
+// pullBack pulls ref with ggcr, with oras and with regclient, all content of it,
+// and checks that it has the digest.
 func pullBack(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain, archives bool) error {
 	if err := pullWithGGCR(ctx, ref, want, keychain, archives); err != nil {
 		return fmt.Errorf("ggcr pulls %s: %w", ref, err)
 	}
+	return pullWithOthers(ctx, ref, want, keychain)
+}
+
+// pullWithOthers pulls ref with oras and with regclient.
+func pullWithOthers(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain) error {
 	if err := pullWithORAS(ctx, ref, want, keychain); err != nil {
 		return fmt.Errorf("oras pulls %s: %w", ref, err)
+	}
+	if err := pullWithRegclient(ctx, ref, want, keychain); err != nil {
+		return fmt.Errorf("regclient pulls %s: %w", ref, err)
 	}
 	return nil
 }
@@ -86,6 +98,68 @@ func pullWithORAS(ctx context.Context, ref name.Reference, want v1.Hash, keychai
 	}
 	if got.Digest.String() != want.String() {
 		return fmt.Errorf("digest %s, want %s", got.Digest, want)
+	}
+	return nil
+}
+
+func pullWithRegclient(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain) error {
+	client, err := clients.Regclient(ctx, ref.Context().RegistryStr(), keychain)
+	if err != nil {
+		return err
+	}
+	at, err := regref.New(ref.Name())
+	if err != nil {
+		return err
+	}
+	m, err := client.ManifestGet(ctx, at)
+	if err != nil {
+		return err
+	}
+	if got := m.GetDescriptor().Digest.String(); got != want.String() {
+		return fmt.Errorf("digest %s, want %s", got, want)
+	}
+	return readWithRegclient(ctx, client, at, m)
+}
+
+// readWithRegclient reads all that a manifest names, which checks the digests.
+func readWithRegclient(ctx context.Context, client *regclient.RegClient, at regref.Ref, m manifest.Manifest) error {
+	if index, ok := m.(manifest.Indexer); ok {
+		children, err := index.GetManifestList()
+		if err != nil {
+			return err
+		}
+		for _, d := range children {
+			child, err := client.ManifestGet(ctx, at, regclient.WithManifestDesc(d))
+			if err != nil {
+				return err
+			}
+			if err := readWithRegclient(ctx, client, at, child); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	img, ok := m.(manifest.Imager)
+	if !ok {
+		return fmt.Errorf("a manifest of type %s is neither image nor index", manifest.GetMediaType(m))
+	}
+	c, err := img.GetConfig()
+	if err != nil {
+		return err
+	}
+	blobs, err := img.GetLayers()
+	if err != nil {
+		return err
+	}
+	for _, d := range append(blobs, c) {
+		content, err := client.BlobGet(ctx, at, d)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, content)
+		if err := errors.Join(err, content.Close()); err != nil {
+			return fmt.Errorf("blob %s: %w", d.Digest, err)
+		}
 	}
 	return nil
 }

@@ -177,17 +177,26 @@ type regClient struct {
 }
 
 func newRegclient(host string, keychain authn.Keychain) (Client, error) {
+	client, err := Regclient(context.Background(), host, keychain) // the credentials are in memory
+	if err != nil {
+		return nil, err
+	}
+	return &regClient{client: client}, nil
+}
+
+// Regclient returns a regclient for a registry.
+func Regclient(ctx context.Context, host string, keychain authn.Keychain) (*regclient.RegClient, error) {
 	registry, err := name.NewRegistry(host)
 	if err != nil {
 		return nil, err
 	}
-	c, err := credentials(context.Background(), keychain, registry) // they are in memory
+	c, err := credentials(ctx, keychain, registry)
 	if err != nil {
 		return nil, err
 	}
 	h := config.HostNewName(host)
 	h.TLS, h.User, h.Pass = config.TLSDisabled, c.Username, c.Password
-	return &regClient{client: regclient.New(regclient.WithConfigHost(*h))}, nil
+	return regclient.New(regclient.WithConfigHost(*h)), nil
 }
 
 // Push copies the image to one reference after the other.

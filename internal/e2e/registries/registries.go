@@ -156,10 +156,13 @@ func (s *Server) Close() { s.stop() }
 // server.
 func (s *Server) Keychain(user string) authn.Keychain {
 	if s.Tokens == nil {
-		return keychain{authn.Anonymous}
+		return Anonymous()
 	}
 	return keychain{&authn.Basic{Username: user, Password: Password}}
 }
+
+// Anonymous returns the credentials of nobody.
+func Anonymous() authn.Keychain { return keychain{authn.Anonymous} }
 
 // Reset forgets the requests so far, those to the token server too.
 func (s *Server) Reset() {
