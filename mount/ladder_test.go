@@ -242,7 +242,8 @@ func randomOdds(r *rand.Rand, n int) odds {
 // randomTrial returns a case; one in two begins with some tries missed.
 func randomTrial(r *rand.Rand, n int) trial {
 	c := trial{odds: randomOdds(r, n), policy: Policy{NoMounts: r.IntN(20) == 0, NoDiscovery: r.IntN(5) == 0}}
-	if r.IntN(10) > 0 { // 1 B to 20 GiB
+	c.policy.RoundTrip = 0.0002 * math.Exp(r.Float64()*math.Log(2000)) // 0.2 to 400 ms
+	if r.IntN(10) > 0 {                                                // 1 B to 20 GiB
 		c.size = int64(math.Exp(r.Float64() * math.Log(20<<30)))
 	}
 	if r.IntN(2) == 0 || c.policy.NoMounts {
@@ -263,7 +264,7 @@ func randomTrial(r *rand.Rand, n int) trial {
 func TestLadderBruteForce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	cases, ladders, begun := 0, 0, 0
-	for n, count := range []int{1500, 1500, 400, 40} {
+	for n, count := range []int{3500, 3500, 500, 40} {
 		for range count {
 			c := randomTrial(r, n)
 			l := c.ladder()

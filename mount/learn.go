@@ -177,6 +177,27 @@ func learnUpload(b Blob, o Outcome, v Verdict) []Fact {
 	return []Fact{{Limit: o.Try.Chunk, Patch: true}}
 }
 
+// LearnCancel returns what the answer to the DELETE of a session has shown. A
+// session that is not there any more says nothing, nor does a refusal that may be
+// about this one alone.
+func LearnCancel(status int) []Fact {
+	switch status {
+	case 200, 202, 204:
+		return []Fact{see(Cancels, true)}
+	case 405, 501:
+		return []Fact{see(Cancels, false)}
+	}
+	return nil
+}
+
+// LearnRefusal returns what the refusal of a manifest has shown.
+func LearnRefusal(r Refusal) []Fact {
+	if !r.explicit() && len(r.Missing) == 0 {
+		return nil
+	}
+	return []Fact{see(Validates, true), see(NamesMissing, len(r.Missing) > 0)}
+}
+
 // opening adds to facts that a miss has opened a session.
 func opening(o Outcome, facts ...Fact) []Fact {
 	if o.Session && o.Try.Kind != MountAny {

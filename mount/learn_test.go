@@ -3,6 +3,8 @@ package mount
 import (
 	"slices"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // lesson is an outcome and the facts that it shows.
@@ -156,5 +158,56 @@ func TestLearnUpload(t *testing.T) {
 	}
 	if facts := Learn(Blob{Digest: dig(1)}, Evidence{}, nil); facts != nil {
 		t.Errorf("learned %+v from nothing", facts)
+	}
+}
+
+func TestLearnCancel(t *testing.T) {
+	for status, want := range map[int][]Fact{
+		200: {see(Cancels, true)}, 202: {see(Cancels, true)}, 204: {see(Cancels, true)},
+		405: {see(Cancels, false)}, 501: {see(Cancels, false)},
+		0: nil, 400: nil, 401: nil, 403: nil, 404: nil, 429: nil, 500: nil,
+	} {
+		if got := LearnCancel(status); !slices.Equal(got, want) {
+			t.Errorf("%d: %+v, want %+v", status, got, want)
+		}
+	}
+}
+
+func TestLearnRefusal(t *testing.T) {
+	named := []Fact{see(Validates, true), see(NamesMissing, true)}
+	for _, tt := range []struct {
+		refusal Refusal
+		want    []Fact
+	}{
+		{Refusal{Status: 400, Codes: []string{"MANIFEST_BLOB_UNKNOWN"}, Missing: []digest.Digest{dig(1)}}, named},
+		{Refusal{Status: 404, Missing: []digest.Digest{dig(1)}}, named},
+		{Refusal{Status: 400, Codes: []string{"BLOB_UPLOAD_UNKNOWN"}}, []Fact{see(Validates, true), see(NamesMissing, false)}},
+		{Refusal{Status: 400, Codes: []string{"MANIFEST_INVALID"}}, nil},
+		{Refusal{Status: 500}, nil},
+	} {
+		if got := LearnRefusal(tt.refusal); !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: %+v, want %+v", tt.refusal, got, tt.want)
+		}
+	}
+}
+
+// TestDoubtful: on which hosts a mount that was answered 201 is verified.
+func TestDoubtful(t *testing.T) {
+	for _, tt := range []struct {
+		traits Traits
+		policy Policy
+		want   bool
+	}{
+		{Traits{}, Policy{}, false},
+		{Traits{}.See(Phantoms, true), Policy{}, true},
+		{Traits{}.See(Phantoms, true), Policy{Force: true}, false},
+		{Traits{}.See(Validates, true), Policy{}, false},
+		{Traits{}.See(Validates, false), Policy{}, true},
+	} {
+		s := NewPlan([]Blob{{Digest: dig(1), Size: 1000}}, NewEvidence("a", tt.traits), tt.policy).Steps[0]
+		try, more := s.Next([]Outcome{tried(Mount, "lib", got(201))})
+		if more != tt.want || more && try.Kind != Check {
+			t.Errorf("%+v: %s, %t", tt.traits, try, more)
+		}
 	}
 }

@@ -146,11 +146,19 @@ func (s Step) forced(outcomes []Outcome) (Try, bool) {
 // it is disbelieved, in seconds.
 const patience = 1.5
 
-// verify returns what makes sure of a mount that was answered 201, on hosts that
-// have answered so without mounting: a Check, another after a pause, and then
-// the blob is sent.
+// doubtful says whether a mount that is answered 201 has to be verified: on hosts
+// that have answered so without mounting, and on those whose manifests would not
+// show it.
+func (s Step) doubtful() bool {
+	phantoms, seen := s.traits.Known(Phantoms)
+	validates, known := s.traits.Known(Validates)
+	return (seen && phantoms || known && !validates) && !s.policy.Force
+}
+
+// verify returns what makes sure of a doubtful mount: a Check, another after a
+// pause, and then the blob is sent.
 func (s Step) verify(outcomes []Outcome) (Try, bool) {
-	if phantoms, known := s.traits.Known(Phantoms); !known || !phantoms || s.policy.Force {
+	if !s.doubtful() {
 		return Try{}, false
 	}
 	checks := 0

@@ -134,7 +134,7 @@ func (s *subsets) cheapest(set uint, bytes float64) float64 {
 func TestLadderSubsets(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	cases, searched := 0, 0
-	for n, count := range []int{200, 200, 200, 200, 150, 100, 60, 40, 20} {
+	for n, count := range []int{500, 500, 500, 500, 400, 300, 160, 100, 50} {
 		for range count {
 			c := randomTrial(r, n)
 			l, s := c.ladder(), newSubsets(c)

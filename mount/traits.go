@@ -48,6 +48,13 @@ const (
 	// Lists: the host lists the manifests that refer to another by itself, so that
 	// no tag has to be kept for that (OCI-Subject: zot, olareg).
 	Lists
+	// Cancels: a session can be deleted (not on registries that answer 405).
+	Cancels
+	// Validates: a manifest that names a blob which the repository does not hold is
+	// refused, so that the manifest verifies what was mounted.
+	Validates
+	// NamesMissing: such a refusal names the blob (not zot's, nor ECR's).
+	NamesMissing
 	// Strays: a blob that the manifest which the target held last does not name was
 	// in the target all the same. That depends on what is pushed to the host, and
 	// how often it was seen says how likely it is.
@@ -69,7 +76,9 @@ func (t Trait) String() string {
 		MountsFrom: "mounts from", SelfMounts: "self-mounts", Discovers: "discovers", SeesTarget: "sees its target",
 		TakesAny: "takes a mount without from", MissOpens: "opens a session on a miss", Heads: "answers HEAD", Resumes: "resumes uploads",
 		SinglePost: "takes a blob in one POST", Phantoms: "phantom mounts", MountsUnreferenced: "mounts what no manifest names",
-		TagParams: "takes tags as parameters", Lists: "lists referrers", Strays: "strays",
+		TagParams: "takes tags as parameters", Lists: "lists referrers",
+		Cancels: "cancels sessions", Validates: "checks the blobs of manifests", NamesMissing: "names missing blobs",
+		Strays: "strays",
 	}
 	if t > 0 && t < numTraits {
 		return names[t]

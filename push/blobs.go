@@ -89,6 +89,7 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 				return r.failed("push blob", w.blob.Digest, err)
 			}
 			if again {
+				r.anew(w)
 				continue
 			}
 		}
@@ -123,6 +124,18 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 	return nil, true, nil
 }
 
+// anew begins the step of a blob once more if it missed a mount from where the blob
+// was brought since.
+func (r *run) anew(w *work) {
+	known := r.known()
+	for _, o := range w.outcomes[w.round:] {
+		if o.Try.Kind == mount.Mount && known.Belief(w.blob.Digest, o.Try.From) == mount.Confirmed {
+			w.round = len(w.outcomes)
+			return
+		}
+	}
+}
+
 // refresh takes over where other pushes of the Pusher have brought a blob since
 // this one began, which is the registry's word in this push as well. It returns
 // whether there is anything new.
@@ -134,7 +147,7 @@ func (r *run) refresh(d digest.Digest) bool {
 		facts = append(facts, mount.InTarget(d, mount.Placed), mount.At(d, target, mount.Remembered))
 	}
 	for _, s := range now.Sources(d) {
-		if known.Belief(d, s.Repository) == mount.NoBelief {
+		if known.Belief(d, s.Repository) < mount.Remembered {
 			facts = append(facts, mount.At(d, s.Repository, mount.Confirmed))
 		}
 	}
@@ -183,6 +196,7 @@ func (r *run) ended(w *work, step mount.Step) error {
 // try makes one try and notes what it came back with. The error is that of a
 // push that was cancelled; every other answer is an outcome.
 func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
+	began := time.Now()
 	a := r.count(r.make(ctx, w, t))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -197,7 +211,7 @@ func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
 		Session: w.session != nil && (t.Kind == mount.Upload || a.Status == http.StatusAccepted),
 		Sent:    a.Sent, Whole: a.Sent >= w.blob.Size, Fatal: a.Content || w.err != nil,
 	})
-	r.learn(mount.Learn(w.blob, r.known(), w.outcomes[w.round:])...)
+	r.learnAnswer(began, mount.Learn(w.blob, r.known(), w.outcomes[w.round:])...)
 	return nil
 }
 
@@ -314,6 +328,9 @@ func (r *run) cancel(ctx context.Context, w *work) {
 		return
 	}
 	w.session, w.used = nil, false
+	if cancels, known := r.known().Traits().Known(mount.Cancels); known && !cancels {
+		return
+	}
 	r.cancels.Go(func() {
 		most := cancelTime
 		if ctx.Err() != nil {
@@ -321,6 +338,6 @@ func (r *run) cancel(ctx context.Context, w *work) {
 		}
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), most)
 		defer stop()
-		r.count(session.Cancel(ctx))
+		r.learn(mount.LearnCancel(r.count(session.Cancel(ctx)).Status)...)
 	})
 }

@@ -68,6 +68,8 @@ func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
 	}
 	repo := ref.Context()
 	h := p.host(repo.Registry)
+	at := []group{{registry: repo.Registry}}
+	p.keeper.recall(ctx, at)
 	r := h.Repository(repo, auth.Scope{})
 	blobs, a, err := read(ctx, r, book{repo.RepositoryStr(), ref.Identifier()}, nil)
 	if err != nil {
@@ -81,6 +83,7 @@ func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
 		facts = append(facts, mount.At(d, repo.RepositoryStr(), mount.Confirmed))
 	}
 	p.ledger.Record(h.Name(), repo.RepositoryStr(), facts...)
+	p.keeper.keep(ctx, at)
 	return nil
 }
 

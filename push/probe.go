@@ -23,8 +23,8 @@ import (
 //
 // What it put there is removed again as far as the registry allows, also when
 // ctx ends meanwhile; what stays is in the Diagnosis. Nothing that it did not
-// put there is touched. The findings are remembered by the Pusher like those of a
-// push, so that pushes to the host know it.
+// put there is touched. The findings are remembered by the Pusher, and in
+// its [Memory], like those of a push, so that pushes to the host know it.
 //
 // The Diagnosis is never nil. A registry that refuses something is no error: it
 // is a finding. The error is an [*Error] when target or source cannot be used,
@@ -36,9 +36,12 @@ func (p *Pusher) Probe(ctx context.Context, target name.Repository, source ...na
 	}
 	b, err := p.newProber(d, target, source)
 	if err == nil {
+		at := []group{{registry: target.Registry}}
+		p.keeper.recall(ctx, at)
 		err = b.run(ctx)
 		b.clean(ctx)
 		p.ledger.Record(b.host.Name(), d.Target, d.Learned()...)
+		p.keeper.keep(ctx, at)
 	}
 	reason := "not asked"
 	if err != nil {

@@ -138,6 +138,7 @@ func refusalOf(a transport.Answer) mount.Refusal {
 // repair does what is worth doing before a refused manifest is put again. It
 // returns false when the refusal is final.
 func (r *run) repair(ctx context.Context, m inventory.Manifest, refusal mount.Refusal, round int) (bool, error) {
+	r.learn(mount.LearnRefusal(refusal)...)
 	if c := refusal.Concerns(); c == mount.ConcernsTag || c == mount.ConcernsMove {
 		return false, nil
 	}

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -203,8 +204,12 @@ func (r *run) known() mount.Evidence {
 
 // learn adds facts to what is known of the target, and to what the Pusher
 // remembers of the registry.
-func (r *run) learn(facts ...mount.Fact) {
-	traits := r.pusher.ledger.Record(r.host.Name(), r.target.repository.RepositoryStr(), facts...)
+func (r *run) learn(facts ...mount.Fact) { r.learnAnswer(time.Time{}, facts...) }
+
+// learnAnswer is as learn for the answer to a request that was sent at the given
+// time.
+func (r *run) learnAnswer(sent time.Time, facts ...mount.Fact) {
+	traits := r.pusher.ledger.RecordAnswer(r.host.Name(), r.target.repository.RepositoryStr(), sent, facts...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.evidence = r.evidence.With(facts...).WithTraits(traits)

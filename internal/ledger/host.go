@@ -138,13 +138,17 @@ func (h *host) remember(d digest.Digest, repository string, now time.Time) {
 	}
 }
 
-// forget takes back that repository holds d.
-func (h *host) forget(d digest.Digest, repository string) {
+// forget takes back that repository holds d, unless it was seen there after the
+// given time, if there is one.
+func (h *host) forget(d digest.Digest, repository string, asked time.Time) {
 	e := h.blobs[d]
 	if e == nil {
 		return
 	}
 	p := e.Value.(*places)
+	if !asked.IsZero() && p.seenSince(repository, asked) {
+		return
+	}
 	if old, ok := p.drop(repository); ok {
 		h.disown(old.kept)
 	}
@@ -161,6 +165,17 @@ func (h *host) disown(kept stamp) {
 		h.wrong = true
 		h.note(true)
 	}
+}
+
+// seenSince says whether the blob was seen in repository at the given time or
+// after it.
+func (p *places) seenSince(repository string, at time.Time) bool {
+	for _, s := range p.seen {
+		if s.repository == repository {
+			return !s.at.Before(at)
+		}
+	}
+	return false
 }
 
 // drop removes repository from the places, and returns what it removed.

@@ -53,7 +53,7 @@ func (l *Ledger) ForgetLast(name, target string, d digest.Digest) {
 	if at, ok := h.lasts[target]; ok && at.digest == d {
 		delete(h.lasts, target)
 		h.disown(at.kept)
-		h.forget(d, target)
+		h.forget(d, target, time.Time{})
 	}
 }
 

@@ -94,6 +94,13 @@ func (l *Ledger) Evidence(name, target string, blobs []digest.Digest) mount.Evid
 // Record remembers facts that a push to target on a host has shown, and returns
 // the traits of the host as they are now. Claims and guesses are not kept.
 func (l *Ledger) Record(name, target string, facts ...mount.Fact) mount.Traits {
+	return l.RecordAnswer(name, target, time.Time{}, facts...)
+}
+
+// RecordAnswer is as Record for facts from the answer to a request that was sent
+// at the given time: that a blob was not there then says nothing of one that was
+// seen there since.
+func (l *Ledger) RecordAnswer(name, target string, sent time.Time, facts ...mount.Fact) mount.Traits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.host(name)
@@ -107,9 +114,9 @@ func (l *Ledger) Record(name, target string, facts ...mount.Fact) mount.Traits {
 		case f.Doubted && f.Blob == "":
 			h.distrust(doubt{target, f.Source.Repository}, now)
 		case f.Doubted:
-			h.forget(f.Blob, f.Source.Repository)
+			h.forget(f.Blob, f.Source.Repository, sent)
 		case f.Presence == mount.Absent:
-			h.forget(f.Blob, target)
+			h.forget(f.Blob, target, sent)
 		case f.Presence != mount.Unproven:
 			h.remember(f.Blob, target, now)
 		case f.Source.Belief == mount.Confirmed:

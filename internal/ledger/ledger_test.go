@@ -147,3 +147,23 @@ func TestDefaultClock(t *testing.T) {
 		t.Errorf("recorded at %v, which is not now", at)
 	}
 }
+
+// TestRecordAnswer: that a blob was not there says nothing of one that came since
+// the question was sent.
+func TestRecordAnswer(t *testing.T) {
+	c := newClock()
+	sent := c.at
+	for _, late := range []mount.Fact{mount.InTarget(blob(1), mount.Absent), gone(blob(1), "team/app")} {
+		l := Ledger{Now: c.now}
+		c.at = sent.Add(time.Second)
+		l.Record(host5000, "team/app", mount.InTarget(blob(1), mount.Placed))
+		l.RecordAnswer(host5000, "team/app", sent, late)
+		if len(placesOf(&l, host5000, blob(1))) != 1 {
+			t.Errorf("%+v: forgotten", late)
+		}
+		l.RecordAnswer(host5000, "team/app", c.at.Add(time.Millisecond), late)
+		if len(placesOf(&l, host5000, blob(1))) != 0 {
+			t.Errorf("%+v: not forgotten", late)
+		}
+	}
+}
