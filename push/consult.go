@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/inventory"
 	"github.com/crossmount/crossmount/mount"
 	"github.com/crossmount/crossmount/transport"
 )
@@ -98,7 +100,7 @@ func (r *run) consult(ctx context.Context) error {
 		if !r.plan(r.policy).WorthReading(b.repository) || !r.pusher.open(r.host.Name(), b) {
 			continue
 		}
-		blobs, a, err := read(ctx, r.repo, b, r.platform())
+		blobs, a, err := read(ctx, r.repo, b, r.platforms())
 		r.count(a)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -143,14 +145,23 @@ func (r *run) books() []book {
 	return out
 }
 
-// platform returns the platform of the image, if it says which it is for.
-func (r *run) platform() *v1.Platform {
+// platforms returns the platforms of the images, as far as they say which they are
+// for.
+func (r *run) platforms() []*v1.Platform {
+	var out []*v1.Platform
 	for _, m := range r.inv.Manifests {
-		if m.Platform != nil {
-			return m.Platform
+		if p := r.inv.PlatformOf(m); p != nil {
+			out = append(out, p)
 		}
 	}
-	return nil
+	return out
+}
+
+// wanted says whether the image of an index that is for the platform said is worth
+// reading for images for the given platforms. All are, where it is not said.
+func wanted(said *v1.Platform, platforms []*v1.Platform) bool {
+	return said == nil || len(platforms) == 0 ||
+		slices.ContainsFunc(platforms, func(p *v1.Platform) bool { return inventory.SamePlatform(said, p) })
 }
 
 // open says whether a manifest has not been read by this Pusher yet.
@@ -172,8 +183,8 @@ func (p *Pusher) open(host string, b book) bool {
 const maxBooks = 4096
 
 // read returns the blobs that a manifest names: of an index, those of the images
-// for a platform, or of all of them if none is given.
-func read(ctx context.Context, r *transport.Repository, b book, p *v1.Platform) (map[digest.Digest]bool, transport.Answer, error) {
+// for the given platforms, or of all of them if none is given.
+func read(ctx context.Context, r *transport.Repository, b book, platforms []*v1.Platform) (map[digest.Digest]bool, transport.Answer, error) {
 	a, m := r.SourceManifest(ctx, b.repository, b.reference)
 	if !a.Heard() {
 		return nil, a, a.Failure()
@@ -195,14 +206,15 @@ func read(ctx context.Context, r *transport.Repository, b book, p *v1.Platform) 
 			blobs[digest.Digest(d.Digest.String())] = true
 		}
 	}
-	for i, child := range doc.Manifests {
-		if i == maxChildren {
-			break
-		}
-		if p != nil && child.Platform != nil && !child.Platform.Satisfies(*p) {
+	children := 0
+	for _, child := range doc.Manifests {
+		if !wanted(child.Platform, platforms) {
 			continue
 		}
-		below, answer, err := read(ctx, r, book{b.repository, child.Digest.String()}, p)
+		if children++; children > maxChildren {
+			break
+		}
+		below, answer, err := read(ctx, r, book{b.repository, child.Digest.String()}, platforms)
 		a.Requests += answer.Requests
 		if err != nil {
 			return blobs, a, err

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/crossmount/crossmount/internal/inventory"
 	"github.com/crossmount/crossmount/internal/wire"
 	"github.com/crossmount/crossmount/mount"
 	"github.com/crossmount/crossmount/transport"
@@ -157,7 +158,7 @@ func (r *run) provesChild(ctx context.Context, child v1.Descriptor) []mount.Fact
 		}
 	}
 	for _, m := range r.inv.Manifests {
-		if m.Platform == nil || child.Platform == nil || !m.Platform.Equals(*child.Platform) || len(m.Blobs) < worthReading {
+		if len(m.Blobs) < worthReading || !inventory.SamePlatform(child.Platform, r.inv.PlatformOf(m)) {
 			continue
 		}
 		a, old := r.repo.Manifest(ctx, d.String())

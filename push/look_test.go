@@ -1,8 +1,14 @@
 package push_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/crossmount/crossmount/internal/registrytest"
 	"github.com/crossmount/crossmount/push"
@@ -57,5 +63,75 @@ func wantLooks(t *testing.T, lines []string, last push.Image, want []string) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("looks %q, want %q\n%s", got, want, strings.Join(lines, "\n"))
+	}
+}
+
+// onPlatform returns build n for a platform of linux.
+func onPlatform(t *testing.T, n int, arch string) v1.Image {
+	t.Helper()
+	config := &v1.ConfigFile{OS: "linux", Architecture: arch, Author: fmt.Sprint("build", n)}
+	img, err := mutate.ConfigFile(image(t, fmt.Sprint("build", n)), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err = mutate.AppendLayers(img, append(layers(arch, 5, layerSize), layer(fmt.Sprint("top of ", arch, n), layerSize))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// multi returns an index of build n, which names no platform where the images do.
+func multi(t *testing.T, n int, named bool, arches ...string) v1.ImageIndex {
+	var all []mutate.IndexAddendum
+	for _, arch := range arches {
+		add := mutate.IndexAddendum{Add: onPlatform(t, n, arch)}
+		if named {
+			add.Platform = &v1.Platform{OS: "linux", Architecture: arch}
+		}
+		all = append(all, add)
+	}
+	return mutate.AppendManifests(empty.Index, all...)
+}
+
+// TestLookAcrossKinds: what an image or an index behind the tag proves, for an
+// image or an index that takes its place. Each image changes one layer and its
+// config, and has five layers that stand.
+func TestLookAcrossKinds(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after push.Image
+		sent          int64 // layers
+		reads         int   // manifests
+		asked         int   // mounts and checks of layers that stand
+	}{
+		{"image, then index", onPlatform(t, 1, "arm64"), multi(t, 2, true, "arm64"), 1, 1, 0},
+		{"index, then image", multi(t, 1, true, "amd64", "arm64"), onPlatform(t, 2, "arm64"), 1, 2, 0},
+		{"index, then index", multi(t, 1, true, "amd64", "arm64"), multi(t, 2, true, "arm64", "amd64"), 2, 3, 0},
+		{"index, then index that names no platforms", multi(t, 1, true, "amd64", "arm64"), multi(t, 2, false, "arm64", "amd64"), 2, 3, 0},
+		{"index of other platforms, then image", multi(t, 1, true, "s390x", "riscv64"), onPlatform(t, 2, "arm64"), 6, 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := registrytest.Start(t, registrytest.Behaviour{})
+			for _, img := range []push.Image{tt.before, tt.after} {
+				srv.Registry.ResetLog()
+				if _, err := pusher(t, push.WithConcurrency(1)).Push(context.Background(), img, ref(t, srv.Host, "app:v1")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lines := strings.Join(srv.Registry.Lines(), "\n")
+			if n := srv.Registry.Count().Bytes / layerSize; n != tt.sent {
+				t.Errorf("%d layers sent, want %d\n%s", n, tt.sent, lines)
+			}
+			if n := strings.Count(lines, "GET app manifest"); n != tt.reads {
+				t.Errorf("%d manifests read, want %d\n%s", n, tt.reads, lines)
+			}
+			if n := strings.Count(lines, " 201\n") - strings.Count(lines, "PUT "); n > tt.asked {
+				t.Errorf("%d blobs asked for that stood\n%s", n, lines)
+			}
+			if err := srv.Registry.Complete("app", "v1"); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
