@@ -2,9 +2,10 @@ package push_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
-	"math/rand"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,8 +29,7 @@ const layerSize = 256 << 10
 // layer returns a layer of size bytes that are the same for the same seed.
 func layer(seed string, size int) v1.Layer {
 	content := make([]byte, size)
-	r := rand.New(rand.NewSource(int64(len(seed)) + int64(digest.FromString(seed)[10])<<8 + int64(digest.FromString(seed)[20])<<16))
-	r.Read(content)
+	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(seed))).Read(content) // it does not fail
 	copy(content, seed)
 	return static.NewLayer(content, types.OCILayer)
 }
