@@ -6,7 +6,8 @@
 // Every scenario of package scenarios is pushed to every registry. What was
 // pushed is pulled back by three other clients, and the requests and bytes that
 // reached the registry are counted and held to bounds. The command cmd/compare
-// counts what other clients need for the same scenarios.
+// counts what other clients need for the same scenarios, and cmd/doctor prints what
+// each registry does.
 //
 // It is a module of its own: the registries and clients, and the newer Go that
 // distribution asks for, reach nobody who imports the library.

@@ -87,7 +87,7 @@ func onPushedBase(s *Stage) (push.Image, []string, error) {
 }
 
 // indexes returns those of indexes. Each platform has 5 layers of a base that all
-// share, and 4 of its own.
+// share, and 4 of its own; where there are four platforms, 6 and 3.
 func indexes() []Scenario {
 	return []Scenario{
 		{Name: "index", Requests: 38, Layers: 13, prepare: func(s *Stage) (push.Image, []string, error) {
@@ -115,11 +115,34 @@ func indexes() []Scenario {
 			if err != nil {
 				return nil, nil, err
 			}
-			img, err := s.platform("riscv64")
+			img, err := s.platform("riscv64", 5, 4)
 			if err != nil {
 				return nil, nil, err
 			}
 			return images.Index([]string{"", "riscv64"}, inner, img), []string{"app:v1"}, nil
+		}},
+		{Name: "index of four", Requests: 55, Layers: 18, prepare: func(s *Stage) (push.Image, []string, error) {
+			return one(s.four())
+		}},
+		{Name: "index of four, again", Requests: 2, prepare: func(s *Stage) (push.Image, []string, error) {
+			idx, err := s.four()
+			if err != nil {
+				return nil, nil, err
+			}
+			return idx, []string{"app:v1"}, s.seed(idx, "app:v1")
+		}},
+		{Name: "promote index of four", Requests: 31, prepare: func(s *Stage) (push.Image, []string, error) {
+			idx, err := s.four()
+			if err != nil {
+				return nil, nil, err
+			}
+			if err := s.seed(idx, "staging:v1"); err != nil {
+				return nil, nil, err
+			}
+			if s.job.Whole, err = s.ref("staging:v1"); err != nil {
+				return nil, nil, err
+			}
+			return one(s.pullIndex("staging:v1"))
 		}},
 	}
 }

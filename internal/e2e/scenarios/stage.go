@@ -110,25 +110,36 @@ func (s *Stage) changed() (v1.Image, error) {
 	return images.Image("changed", append(append([]v1.Layer(nil), s.base...), s.app[0], s.app[1], other)...)
 }
 
-// platform returns the image for a platform: five layers of the base that all
-// platforms share, and four of its own.
-func (s *Stage) platform(architecture string) (v1.Image, error) {
-	own, err := images.Layers(architecture, 4)
+// platform returns the image for a platform: some layers of the base that all
+// platforms share, and own layers.
+func (s *Stage) platform(architecture string, shared, own int) (v1.Image, error) {
+	layers, err := images.Layers(architecture, own)
 	if err != nil {
 		return nil, err
 	}
-	img, err := images.Image(architecture, append(append([]v1.Layer(nil), s.base[:5]...), own...)...)
+	img, err := images.Image(architecture, append(append([]v1.Layer(nil), s.base[:shared]...), layers...)...)
 	if err != nil {
 		return nil, err
 	}
 	return images.For(architecture, img)
 }
 
-// platforms returns an index of an image for each architecture.
+// platforms returns an index of an image for each architecture, of nine layers of
+// which five are shared.
 func (s *Stage) platforms(architectures ...string) (v1.ImageIndex, error) {
+	return s.index(5, 4, architectures...)
+}
+
+// four returns an index of four platforms that share the whole base.
+func (s *Stage) four() (v1.ImageIndex, error) {
+	return s.index(6, 3, "amd64", "arm64", "riscv64", "s390x")
+}
+
+// index returns an index of images of shared layers and own ones.
+func (s *Stage) index(shared, own int, architectures ...string) (v1.ImageIndex, error) {
 	var children []mutate.Appendable
 	for _, a := range architectures {
-		img, err := s.platform(a)
+		img, err := s.platform(a, shared, own)
 		if err != nil {
 			return nil, err
 		}
@@ -159,6 +170,15 @@ func (s *Stage) pull(ref string) (v1.Image, error) {
 		return nil, err
 	}
 	return remote.Image(r, s.options...)
+}
+
+// pullIndex returns the index at ref, as ggcr pulls it.
+func (s *Stage) pullIndex(ref string) (v1.ImageIndex, error) {
+	r, err := s.ref(ref)
+	if err != nil {
+		return nil, err
+	}
+	return remote.Index(r, s.options...)
 }
 
 // putBase puts an image of the base's layers at base:v1.

@@ -96,9 +96,15 @@ func ratio(first, other cost) string {
 	return fmt.Sprintf("x%.1f", float64(other.all())/float64(first.all()))
 }
 
-// compare prints the table of one registry, and returns what each client took
-// for all scenarios together.
-func compare(ctx context.Context, out io.Writer, k registries.Kind) ([]cost, error) {
+// line is what each client took for a scenario.
+type line struct {
+	scenario string
+	costs    []cost
+}
+
+// compare prints the table of one registry, and returns its lines. The last one is
+// that of all scenarios together.
+func compare(ctx context.Context, out io.Writer, k registries.Kind) ([]line, error) {
 	fmt.Fprintf(out, "%s: requests [+ requests for tokens] / KiB of blobs, and requests as a multiple of the first\n", k.Name)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "\t")
@@ -106,26 +112,28 @@ func compare(ctx context.Context, out io.Writer, k registries.Kind) ([]cost, err
 		fmt.Fprintf(w, "%s\t\t", c.Name)
 	}
 	fmt.Fprintln(w)
-	totals := make([]cost, len(clients.All()))
+	var lines []line
+	all := line{"all", make([]cost, len(clients.All()))}
 	for _, s := range scenarios.All() {
 		if len(s.Options) > 0 {
 			continue // others have no such option
 		}
-		costs, err := line(ctx, w, k, s)
+		costs, err := race(ctx, w, k, s)
 		if err != nil {
 			return nil, err
 		}
 		for i, c := range costs {
-			totals[i].add(c)
+			all.costs[i].add(c)
 		}
+		lines = append(lines, line{s.Name, costs})
 	}
-	row(w, "all", totals, nil)
+	row(w, all.scenario, all.costs, nil)
 	fmt.Fprintln(w)
-	return totals, w.Flush()
+	return append(lines, all), w.Flush()
 }
 
-// line pushes one scenario with each client and prints what it took.
-func line(ctx context.Context, w io.Writer, k registries.Kind, s scenarios.Scenario) ([]cost, error) {
+// race pushes one scenario with each client and prints what it took.
+func race(ctx context.Context, w io.Writer, k registries.Kind, s scenarios.Scenario) ([]cost, error) {
 	costs := make([]cost, len(clients.All()))
 	failures := make([]error, len(costs))
 	for i, c := range clients.All() {
