@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sort"
 	"sync/atomic"
@@ -65,6 +64,7 @@ func (r *run) settleAll(ctx context.Context, order []int, p mount.Policy) error 
 func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 	w := r.work[i]
 	defer r.cancel(ctx, w)
+	defer r.sharing.order.set(i, gone)
 	if err := r.awaitHome(ctx, w, p); err != nil {
 		return r.failed("push blob", w.blob.Digest, err)
 	}
@@ -184,6 +184,7 @@ func (r *run) ended(w *work, step mount.Step) error {
 	w.how = step.Disposition(w.outcomes[w.round:])
 	if w.how != mount.Unsettled {
 		r.homes.settle(r.place, w.blob.Digest, true)
+		r.sharing.left(w.blob.Digest)
 		return nil
 	}
 	err := w.err
@@ -241,25 +242,12 @@ func (r *run) make(ctx context.Context, w *work, t mount.Try) transport.Answer {
 // errNoSession says that a registry accepted an upload without saying where.
 var errNoSession = errors.New("the registry opened no usable upload session")
 
-// errUnopened says that a blob has no content that can be opened.
-var errUnopened = errors.New("content cannot be opened")
-
-// open opens the content of a blob.
-func (r *run) open(w *work) (io.ReadCloser, error) {
-	rc, err := r.inv.Blobs[w.index].Open()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnopened, err)
-	}
-	return rc, nil
-}
-
-// upload sends the bytes: the rest of them in the session that was cut, or all
-// in a session that has taken none, which is opened if there is none.
-func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer {
+// send sends the bytes: the rest of them in the session that was cut, or all in
+// a session that has taken none, which is opened if there is none.
+func (r *run) send(ctx context.Context, w *work, t mount.Try, body transport.Body) transport.Answer {
 	d := w.blob.Digest
-	body := transport.Body{Size: w.blob.Size, Open: func() (io.ReadCloser, error) { return r.open(w) }}
 	if w.blob.Sealed {
-		rc, err := r.open(w)
+		rc, err := r.inv.Blobs[w.index].Open()
 		if err != nil {
 			w.err = fmt.Errorf("%w: %w", ErrContent, err)
 			return transport.Answer{Content: true, Err: w.err}
@@ -280,6 +268,9 @@ func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer
 		r.cancel(ctx, w)
 	}
 	if t.Form == mount.Single && w.session == nil {
+		if err := r.sharing.order.wait(ctx, w.index); err != nil {
+			return transport.Answer{Err: err}
+		}
 		a, session := r.repo.Single(ctx, d, body)
 		w.session = session // of a host that took the POST for one that opens a session
 		return a
@@ -297,6 +288,9 @@ func (r *run) upload(ctx context.Context, w *work, t mount.Try) transport.Answer
 			w.err = a.Failure()
 			return a
 		}
+	}
+	if err := r.sharing.order.wait(ctx, w.index); err != nil {
+		return transport.Answer{Err: err}
 	}
 	w.used = true
 	switch t.Form {

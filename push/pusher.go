@@ -81,16 +81,18 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 	}
 	report.Digest = inv.Root().Digest
 	p.keeper.recall(ctx, groups)
-	var wg sync.WaitGroup
 	var runs []*run
 	w := transport.NewWork(p.options.retry)
 	for _, g := range groups {
-		for _, r := range p.newRuns(ctx, g, inv, w) {
-			runs = append(runs, r)
-			wg.Go(func() { r.push(ctx) })
-		}
+		runs = append(runs, p.newRuns(ctx, g, inv, w)...)
+	}
+	wait := share(runs)
+	var wg sync.WaitGroup
+	for _, r := range runs {
+		wg.Go(func() { r.push(ctx) })
 	}
 	wg.Wait()
+	wait()
 	p.keeper.keep(ctx, groups)
 	errs := make([]error, len(refs))
 	for _, r := range runs {

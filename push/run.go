@@ -26,6 +26,8 @@ type run struct {
 	blobs  []mount.Blob
 	work   []*work
 
+	sharing sharing // of content, with other runs
+
 	// cancels are sessions that are being cancelled. Push waits for them.
 	cancels sync.WaitGroup
 
@@ -146,6 +148,7 @@ func (r *run) wish(targets []string) auth.Scope {
 // push brings the image to the repository and keeps what became of it.
 func (r *run) push(ctx context.Context) {
 	err := r.bring(ctx)
+	r.sharing.leftAll()
 	if err == nil {
 		r.lesson(ctx)
 	}
@@ -181,10 +184,12 @@ func (r *run) bring(ctx context.Context) error {
 		if err := r.ask(ctx); err != nil {
 			return err
 		}
+		r.setOut()
 		if err := r.settleAll(ctx, r.unsettled(), r.policy); err != nil {
 			return err
 		}
 	}
+	r.sharing.leftAll()
 	return r.publish(ctx)
 }
 

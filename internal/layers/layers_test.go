@@ -34,7 +34,7 @@ func layers() map[string]layer {
 	return map[string]layer{
 		"push": {
 			ours: []string{"mount", "transport", "auth", "internal/wire", "internal/inventory", "internal/ledger",
-				"internal/flight", "internal/netguard", "internal/memory"},
+				"internal/fanout", "internal/flight", "internal/netguard", "internal/memory"},
 			third: []string{digests, ggcr, xsync},
 		},
 		"mount": { // pure: it decides from values alone
@@ -46,6 +46,7 @@ func layers() map[string]layer {
 		"internal/wire":         {third: []string{digests}},
 		"internal/inventory":    {ours: []string{"mount"}, third: both},
 		"internal/ledger":       {ours: []string{"mount"}, third: both},
+		"internal/fanout":       {},
 		"internal/flight":       {},
 		"internal/memory":       {},
 		"internal/netguard":     {},
