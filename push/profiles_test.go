@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	profileLayer = 512 << 10 // bytes of each layer
+	profileLayer = 256 << 10 // bytes of each layer
 	profileBase  = 4         // layers of the base
 	profileApp   = 3         // layers on top of it
 )
