@@ -54,7 +54,9 @@ func Push(ctx context.Context, image Image, refs ...name.Reference) (*Report, er
 
 // Push brings image to every reference, so that each resolves to it. References
 // are tags or digests, of any number of repositories and registries; each
-// succeeds or fails by itself, and what was pushed for others stays.
+// succeeds or fails by itself, and what was pushed for others stays. Push returns
+// when it has done with all of them; a registry that fails or hangs keeps it, not
+// the references on others.
 //
 // The report is never nil. The error is nil when every reference stands;
 // otherwise it joins an [*Error] for each that does not, in their order, and one
