@@ -124,6 +124,14 @@ func (h Traits) See(t Trait, value bool) Traits {
 	return h
 }
 
+// With returns h with t seen as often as s says, whatever was seen before.
+func (h Traits) With(t Trait, s Seen) Traits {
+	if t.Valid() {
+		h.seen[t] = s
+	}
+	return h
+}
+
 // PutLimit returns the smallest PUT in bytes that the host refused with 413, 0
 // if it refused none.
 func (h Traits) PutLimit() int64 { return h.putLimit }

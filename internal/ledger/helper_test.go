@@ -64,3 +64,6 @@ func lastOf(l *Ledger, name, target string) digest.Digest {
 	d, _ := l.Last(name, target)
 	return d
 }
+
+// observed returns a fact about the host.
+func observed(t mount.Trait, value bool) mount.Fact { return mount.Fact{Trait: t, Value: value} }

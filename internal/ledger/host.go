@@ -94,6 +94,16 @@ func (h *host) see(t mount.Trait, value bool, now time.Time) {
 	h.note(s.fresh(t, h.traits.Of(t)))
 }
 
+// age forgets the traits that were last observed too long ago.
+func (h *host) age(now time.Time) {
+	for t, s := range h.seen {
+		if now.Sub(s.at) >= traitExpiry {
+			h.traits = h.traits.With(t, h.prior.Of(t))
+			delete(h.seen, t)
+		}
+	}
+}
+
 // seeLimit notes that a body of size bytes was refused.
 func (h *host) seeLimit(size int64, patch bool, now time.Time) {
 	h.traits = h.traits.SeeLimit(size, patch)

@@ -149,3 +149,21 @@ func TestEvidenceIsASnapshot(t *testing.T) {
 		t.Error("later evidence lacks what was recorded")
 	}
 }
+
+// TestTraitsExpire: a trait that nothing has shown for a week is as before it was
+// ever seen.
+func TestTraitsExpire(t *testing.T) {
+	c := newClock()
+	l := Ledger{Now: c.now}
+	l.Record("ghcr.io", "a", observed(mount.Phantoms, false), observed(mount.Phantoms, false), observed(mount.Heads, true))
+	c.at = c.at.Add(traitExpiry - time.Second)
+	l.Record("ghcr.io", "a", observed(mount.Heads, true))
+	c.at = c.at.Add(time.Second)
+	want := mount.Priors("ghcr.io").With(mount.Heads, mount.Seen{Yes: 2})
+	if got := l.Traits("ghcr.io"); got != want {
+		t.Errorf("traits %+v, want %+v", got, want)
+	}
+	if got := l.Evidence("ghcr.io", "a", nil).Traits(); got != want {
+		t.Errorf("of evidence %+v, want %+v", got, want)
+	}
+}

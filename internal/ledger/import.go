@@ -183,13 +183,7 @@ func (h *host) mergeTraits(facts []traitFact) {
 		if !ok {
 			n = h.prior.Of(t)
 		}
-		n = capped(t, n)
-		for range n.Yes {
-			h.traits = h.traits.See(t, true)
-		}
-		for range n.No {
-			h.traits = h.traits.See(t, false)
-		}
+		h.traits = h.traits.With(t, capped(t, n))
 	}
 	if limit := h.prior.PutLimit(); limit > 0 {
 		h.traits = h.traits.SeeLimit(limit, false)

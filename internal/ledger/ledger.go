@@ -27,8 +27,8 @@ const (
 	maxBlobs = 50_000
 	// maxPlaces bounds the repositories remembered of one blob.
 	maxPlaces = 8
-	// traitExpiry is how long traits, limits and the last manifests are
-	// remembered outside of the process. Registries change their ways seldom
+	// traitExpiry is how long traits and the last manifests are remembered since
+	// they were last seen, and limits outside of the process. Registries change their ways seldom
 	// (ECR can switch mounting on), and keep what a tag names.
 	traitExpiry = 7 * 24 * time.Hour
 	// maxDoubts bounds the sources remembered of one host as unreadable for a
@@ -56,6 +56,7 @@ func (l *Ledger) Traits(name string) mount.Traits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if h := l.hosts[name]; h != nil {
+		h.age(l.now())
 		return h.traits
 	}
 	return mount.Priors(name)
@@ -71,6 +72,7 @@ func (l *Ledger) Evidence(name, target string, blobs []digest.Digest) mount.Evid
 		return mount.NewEvidence(target, mount.Priors(name))
 	}
 	now := l.now()
+	h.age(now)
 	var facts []mount.Fact
 	for _, d := range blobs {
 		e := h.blobs[d]
