@@ -128,16 +128,6 @@ func TestExpiryByPlace(t *testing.T) {
 	}
 }
 
-func TestTraitsDoNotExpire(t *testing.T) {
-	c := newClock()
-	l := Ledger{Now: c.now}
-	l.Record(host5000, "target", mount.Fact{Trait: mount.Discovers, Value: true})
-	c.at = c.at.Add(100 * expiry)
-	if yes, known := l.Traits(host5000).Known(mount.Discovers); !yes || !known {
-		t.Errorf("discovers: %v, known %v; want it known for good", yes, known)
-	}
-}
-
 func TestDefaultClock(t *testing.T) {
 	var l Ledger
 	before := time.Now()
