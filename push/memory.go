@@ -46,7 +46,9 @@ type Memory interface {
 // long as the Pusher lives.
 //
 // No push fails or waits long because a memory does: each call of it has two
-// seconds, and what goes wrong is logged once, as a warning.
+// seconds, and what goes wrong is logged once, as a warning. With a memory, the
+// first pushes to a host each end with one mount of a blob that they have brought,
+// as long as its answer would settle for those to come how the host mounts.
 func WithMemory(m Memory) Option {
 	return func(o *options) error {
 		if m == nil {
