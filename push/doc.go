@@ -10,12 +10,13 @@
 // # How it goes
 //
 // What an image is made of is read from its manifests; no layer is opened. For
-// each repository, one look at the tag shows what stands there. From that, from
-// what the image says of its origin, from what the caller named and from what
-// earlier pushes have learned, package mount makes a plan: for each blob the
-// order of checks, mounts and uploads that costs least. The executor here makes
-// the tries, hands the outcomes back, and what they show changes the plan of the
-// blobs that are still to come. Manifests follow their blobs, tags come last.
+// each repository, one look, at the tag or at the manifest that it is remembered
+// to hold, shows what stands there. From that, from what the image says of its
+// origin, from what the caller named and from what earlier pushes have learned,
+// package mount makes a plan: for each blob the order of checks, mounts and uploads
+// that costs least. The executor here makes the tries, hands the outcomes back,
+// and what they show changes the plan of the blobs that are still to come.
+// Manifests follow their blobs, tags come last.
 //
 // # What never happens
 //
