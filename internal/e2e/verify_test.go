@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/regclient/regclient"
 	"github.com/regclient/regclient/types/manifest"
 	regref "github.com/regclient/regclient/types/ref"
@@ -53,38 +53,85 @@ func pullWithGGCR(ctx context.Context, ref name.Reference, want v1.Hash, keychai
 		if err != nil {
 			return err
 		}
-		return validate.Index(index)
+		return readIndex(index, archives)
 	}
 	img, err := got.Image()
 	if err != nil {
 		return err
 	}
-	if archives {
-		return validate.Image(img)
-	}
-	return readLayers(img)
+	return readImage(img, archives)
 }
 
-// readLayers reads all layers, which checks their digests and sizes.
-func readLayers(img v1.Image) error {
-	layers, err := img.Layers()
+// readIndex reads all that an index names.
+func readIndex(index v1.ImageIndex, archives bool) error {
+	m, err := index.IndexManifest()
 	if err != nil {
 		return err
 	}
-	for _, l := range layers {
-		content, err := l.Compressed()
+	for _, d := range m.Manifests {
+		if d.MediaType.IsIndex() {
+			child, err := index.ImageIndex(d.Digest)
+			if err != nil {
+				return err
+			}
+			if err := readIndex(child, archives); err != nil {
+				return err
+			}
+			continue
+		}
+		child, err := index.Image(d.Digest)
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(io.Discard, content)
-		if err != nil {
-			return err
-		}
-		if err := content.Close(); err != nil {
+		if err := readImage(child, archives); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readImage reads config and layers once, which checks their digests and sizes.
+// Archives are unpacked, and have the digests that the config says.
+func readImage(img v1.Image, archives bool) error {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return err
+	}
+	if len(layers) != len(config.RootFS.DiffIDs) {
+		return fmt.Errorf("%d layers, and %d in the config", len(layers), len(config.RootFS.DiffIDs))
+	}
+	for i, l := range layers {
+		content, err := l.Compressed()
+		if err != nil {
+			return err
+		}
+		var unpacked v1.Hash
+		if archives {
+			unpacked, err = unpack(content)
+		}
+		_, rest := io.Copy(io.Discard, content)
+		if err := errors.Join(err, rest, content.Close()); err != nil {
+			return err
+		}
+		if want := config.RootFS.DiffIDs[i]; archives && unpacked != want {
+			return fmt.Errorf("layer %d unpacks to %s, want %s", i, unpacked, want)
+		}
+	}
+	return nil
+}
+
+// unpack returns the digest of what is compressed in content.
+func unpack(content io.Reader) (v1.Hash, error) {
+	z, err := gzip.NewReader(content)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	digest, _, err := v1.SHA256(z)
+	return digest, err
 }
 
 func pullWithORAS(ctx context.Context, ref name.Reference, want v1.Hash, keychain authn.Keychain) error {
