@@ -83,7 +83,8 @@ type Fact struct {
 	// the digest of the image.
 	DigestBelief Belief
 	// Last is a manifest, other than that of the image, that the target is
-	// remembered to hold, and Tag the tag that it was seen behind, if any.
+	// remembered to hold, and Tag a tag that the target was lately seen to have, if
+	// any is known. There is a fact for each tag.
 	Last digest.Digest
 	Tag  string
 }
@@ -98,7 +99,7 @@ type Evidence struct {
 	digestAsked  bool
 	digestBelief Belief
 	last         digest.Digest
-	lastTag      string
+	lastTags     []string
 	base         map[digest.Digest]blobFacts // never changed once it is here
 	recent       []Fact                      // newer than base; appended to copies only
 	allowed      []string                    // repositories and prefixes that may be sources; all if empty
@@ -162,7 +163,10 @@ func (e Evidence) With(facts ...Fact) Evidence {
 		case f.DigestBelief != NoBelief:
 			e.digestBelief = max(e.digestBelief, f.DigestBelief)
 		case f.Last != "":
-			e.last, e.lastTag = f.Last, f.Tag
+			e.last = f.Last
+			if f.Tag != "" {
+				e.lastTags = append(slices.Clip(e.lastTags), f.Tag)
+			}
 		case f.Doubted && f.Blob == "":
 			e.doubted = append(e.doubted, f.Source.Repository)
 		case f.Blob != "":

@@ -1,5 +1,7 @@
 package mount
 
+import "slices"
+
 // Look is a request that asks about the target as a whole.
 type Look int
 
@@ -32,13 +34,13 @@ func (l Look) String() string {
 //
 // Whatever stands behind the tag, or was last put beside it, proves the blobs
 // that a rebuild has in common with it, for one request. The tag also shows an
-// image that stands already, and is never out of date. But a tag that is not the
-// one which was used last is mostly a new one (a version, a commit, the number of
-// a build): then the look at it costs a request and proves nothing, and the last
-// manifest is asked for all the same.
+// image that stands already, and is never out of date. But a tag that was not
+// used lately is mostly a new one (a version, a commit, the number of a build):
+// then the look at it costs a request and proves nothing, and the last manifest is
+// asked for all the same.
 func (e Evidence) FirstLook(tag string) Look {
 	switch {
-	case e.last == "" || e.lastTag == "" || e.lastTag == tag:
+	case e.last == "" || len(e.lastTags) == 0 || slices.Contains(e.lastTags, tag):
 		return LookTag
 	case e.digestBelief != NoBelief:
 		return LookTag // the image itself may stand

@@ -12,6 +12,8 @@ func TestFirstLook(t *testing.T) {
 		{"nothing remembered", nil, LookTag},
 		{"last put under another tag", []Fact{last("v1")}, LookLast},
 		{"last put under this tag", []Fact{last("v2")}, LookTag},
+		{"put under both lately", []Fact{last("v2"), last("v1")}, LookTag},
+		{"put under two others lately", []Fact{last("v0"), last("v1")}, LookLast},
 		{"last put under none that is known", []Fact{last("")}, LookTag},
 		{"the image itself remembered", []Fact{last("v1"), {DigestBelief: Remembered}}, LookTag},
 		{"no belief in the image", []Fact{{DigestBelief: NoBelief}, last("v1")}, LookLast},

@@ -11,20 +11,21 @@ import (
 	"github.com/crossmount/crossmount/mount"
 )
 
-// tag returns the first tag among the references, or "".
-func (t target) tag() string {
+// tags returns the tags among the references.
+func (t target) tags() []string {
+	var out []string
 	for _, ref := range t.refs {
 		if tag, ok := ref.(name.Tag); ok {
-			return tag.TagStr()
+			out = append(out, tag.TagStr())
 		}
 	}
-	return ""
+	return out
 }
 
 // last notes that the target holds the manifest d, for pushes to come that find
 // their tag absent.
 func (r *run) last(d digest.Digest) {
-	r.pusher.ledger.SetLast(r.host.Name(), r.target.repository.RepositoryStr(), r.target.tag(), d)
+	r.pusher.ledger.SetLast(r.host.Name(), r.target.repository.RepositoryStr(), r.target.tags(), d)
 }
 
 // gone notes that the target does not hold the manifest d, whatever is
@@ -39,8 +40,11 @@ func (r *run) gone(d digest.Digest) {
 func (r *run) recalled(e mount.Evidence) []mount.Fact {
 	target, root := r.target.repository.RepositoryStr(), r.inv.Root().Digest
 	facts := []mount.Fact{{DigestBelief: e.Belief(root, target)}}
-	if last, tag := r.pusher.ledger.Last(r.host.Name(), target); last != root {
-		facts = append(facts, mount.Fact{Last: last, Tag: tag})
+	if last, tags := r.pusher.ledger.Last(r.host.Name(), target); last != root {
+		facts = append(facts, mount.Fact{Last: last})
+		for _, tag := range tags {
+			facts = append(facts, mount.Fact{Last: last, Tag: tag})
+		}
 	}
 	return facts
 }

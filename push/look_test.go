@@ -47,6 +47,17 @@ func TestFirstLookUnrelated(t *testing.T) {
 	wantLooks(t, lines, other, []string{"GET app manifest LAST 200", "GET app manifest v2 404"})
 }
 
+// TestFirstLookMovingTags: of a repository with several tags that move, each is
+// looked at when its image is built anew.
+func TestFirstLookMovingTags(t *testing.T) {
+	r, dir := registrytest.New(registrytest.Behaviour{}), t.TempDir()
+	web, worker := image(t, "web", layers("web", 5, 1<<10)...), image(t, "worker", layers("worker", 5, 1<<10)...)
+	process(t, r, web, "app:web", diskMemory(t, dir))
+	process(t, r, worker, "app:worker", diskMemory(t, dir))
+	again := image(t, "web again", append(layers("web", 4, 1<<10), layer("new", 1<<10))...)
+	wantLooks(t, process(t, r, again, "app:web", diskMemory(t, dir)), worker, []string{"GET app manifest web 200"})
+}
+
 // wantLooks checks which manifests were asked for. LAST stands for the digest of
 // last.
 func wantLooks(t *testing.T, lines []string, last push.Image, want []string) {

@@ -51,7 +51,7 @@ func lie(t testing.TB, img v1.Image, yes bool) []byte {
 		}
 	}
 	l.Record(memoryHost, "app", mount.Fact{Limit: 1 << 19}, mount.Fact{Limit: 1 << 19, Patch: true})
-	l.SetLast(memoryHost, "app", "v1", digest.FromString("gone"))
+	l.SetLast(memoryHost, "app", nil, digest.FromString("gone"))
 	e, ok := l.Export(memoryHost)
 	if !ok {
 		t.Fatal("nothing to export")

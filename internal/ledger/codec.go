@@ -58,7 +58,7 @@ type blobDocument struct {
 type manifestDocument struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
-	Tag        string        `json:"tag,omitempty"`
+	Tags       []string      `json:"tags,omitempty"`
 	At         stamp         `json:"at"`
 }
 
@@ -91,7 +91,7 @@ func encode(name string, f facts) ([]byte, error) {
 		b.Seen = append(b.Seen, [2]int64{at, int64(p.at)})
 	}
 	for _, s := range f.lasts {
-		doc.Manifests = append(doc.Manifests, manifestDocument{s.target, s.digest, s.tag, s.at})
+		doc.Manifests = append(doc.Manifests, manifestDocument{s.target, s.digest, s.tags, s.at})
 	}
 	names := traitNames()
 	for _, t := range f.traits {
@@ -176,8 +176,8 @@ func (doc document) facts(now time.Time) facts {
 		}
 	}
 	for _, m := range doc.Manifests {
-		if m.Digest.Validate() == nil && nameable(m.Repository) && taggable(m.Tag) && alive(m.At, traitExpiry) {
-			f.lasts = append(f.lasts, lastFact{m.Repository, m.Digest, m.Tag, m.At})
+		if m.Digest.Validate() == nil && nameable(m.Repository) && taggable(m.Tags) && alive(m.At, traitExpiry) {
+			f.lasts = append(f.lasts, lastFact{m.Repository, m.Digest, m.Tags, m.At})
 		}
 	}
 	for t, s := range traitNames() {

@@ -35,7 +35,7 @@ func written(t testing.TB, at time.Time) []byte {
 	l.Record(host5000, "team/app", mount.InTarget(blob(1), mount.Placed), mount.At(blob(1), "base", mount.Confirmed),
 		mount.InTarget(blob(2), mount.Present), mount.Fact{Trait: mount.Heads, Value: true}, mount.Fact{Trait: mount.Resumes},
 		mount.Fact{Limit: 20 << 20}, mount.Fact{Limit: 100 << 20, Patch: true}, mount.Doubt("private"))
-	l.SetLast(host5000, "team/app", "v1", blob(3))
+	l.SetLast(host5000, "team/app", []string{"v1"}, blob(3))
 	e, ok := l.Export(host5000)
 	if !ok {
 		t.Fatal("nothing to export")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -146,13 +147,13 @@ const (
 func (h *host) lastFacts(whole bool, now time.Time, room *int) []lastFact {
 	var out []lastFact
 	for target, at := range h.lasts {
-		if (whole || fresh(at.at, at.kept, traitExpiry)) && stampOf(at.at).alive(now, traitExpiry) && nameable(target) && at.digest.Validate() == nil && taggable(at.tag) {
-			out = append(out, lastFact{target, at.digest, at.tag, stampOf(at.at)})
+		if (whole || fresh(at.at, at.kept, traitExpiry)) && stampOf(at.at).alive(now, traitExpiry) && nameable(target) && at.digest.Validate() == nil && taggable(at.tags) {
+			out = append(out, lastFact{target, at.digest, at.tags, stampOf(at.at)})
 		}
 	}
 	slices.SortFunc(out, func(a, b lastFact) int { return int(min(max(b.at-a.at, -1), 1)) })
 	for i, f := range out {
-		if *room -= roomEntry + len(f.target) + len(f.digest) + len(f.tag); *room < 0 {
+		if *room -= roomEntry + len(f.target) + len(f.digest) + len(f.tags)*4 + len(strings.Join(f.tags, "")); *room < 0 {
 			return out[:i]
 		}
 	}

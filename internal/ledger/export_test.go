@@ -76,7 +76,7 @@ func TestExportCorrects(t *testing.T) {
 		l := &Ledger{Now: c.now}
 		before := Ledger{Now: c.now}
 		before.Record(host5000, "a", mount.InTarget(blob(1), mount.Placed), mount.InTarget(blob(2), mount.Placed))
-		before.SetLast(host5000, "a", "v1", blob(3))
+		before.SetLast(host5000, "a", []string{"v1"}, blob(3))
 		l.Import(host5000, []Segment{{"s", pass(t, &before).Content}})
 		return l
 	}
@@ -178,7 +178,7 @@ func TestExportBounded(t *testing.T) {
 		l.Record(host5000, long+repo(i%5000), mount.InTarget(blob(i), mount.Placed))
 		if i%4 == 0 {
 			c.at = c.at.Add(time.Millisecond)
-			l.SetLast(host5000, long+repo(i), "v1", blob(i))
+			l.SetLast(host5000, long+repo(i), []string{"v1"}, blob(i))
 		}
 	}
 	if n := len(l.hosts[host5000].lasts); n != maxLasts {
@@ -208,9 +208,9 @@ func TestLast(t *testing.T) {
 	}
 	check("at first", "")
 	l.ForgetLast(host5000, "a", blob(1))
-	l.SetLast(host5000, "a", "v1", blob(1))
-	l.SetLast("registry.example", "a", "v1", blob(2))
-	l.SetLast(host5000, "b", "v1", blob(3))
+	l.SetLast(host5000, "a", []string{"v1"}, blob(1))
+	l.SetLast("registry.example", "a", []string{"v1"}, blob(2))
+	l.SetLast(host5000, "b", []string{"v1"}, blob(3))
 	check("noted", blob(1).String())
 	l.ForgetLast(host5000, "a", blob(2))
 	check("another forgotten", blob(1).String())
@@ -218,7 +218,7 @@ func TestLast(t *testing.T) {
 	check("about to expire", blob(1).String())
 	c.at = c.at.Add(time.Millisecond)
 	check("expired", "")
-	l.SetLast(host5000, "a", "v1", blob(4))
+	l.SetLast(host5000, "a", []string{"v1"}, blob(4))
 	check("another", blob(4).String())
 	l.ForgetLast(host5000, "a", blob(4))
 	check("forgotten", "")

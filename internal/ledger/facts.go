@@ -61,7 +61,7 @@ type placeFact struct {
 type lastFact struct {
 	target string
 	digest digest.Digest
-	tag    string
+	tags   []string
 	at     stamp
 }
 
@@ -138,7 +138,12 @@ func nameable(s string) bool {
 	return s != "" && len(s) <= maxName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789._-/") == "" && s[0] != '/'
 }
 
-// taggable says whether s has the form of a tag, or is empty.
-func taggable(s string) bool {
-	return len(s) <= maxTag && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
+// taggable says whether all tags have the form of a tag, and are not too many.
+func taggable(tags []string) bool {
+	for _, s := range tags {
+		if s == "" || len(s) > maxTag || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+			return false
+		}
+	}
+	return len(tags) <= maxTags
 }

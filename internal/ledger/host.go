@@ -63,7 +63,7 @@ type limit struct {
 // last is the manifest that was last put into a target, or seen there.
 type last struct {
 	digest digest.Digest
-	tag    string // that it was put under, or seen behind; may be empty
+	tags   []string // of the target that were put or seen last, newest last; never changed in place
 	at     time.Time
 	kept   stamp
 }

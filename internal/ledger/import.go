@@ -140,14 +140,14 @@ func (p *places) sort() {
 // mergeLasts adds the last manifests of targets.
 func (h *host) mergeLasts(facts []lastFact) {
 	slices.SortFunc(facts, func(a, b lastFact) int {
-		return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(a.target, b.target), cmp.Compare(a.digest, b.digest), cmp.Compare(a.tag, b.tag))
+		return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(a.target, b.target), cmp.Compare(a.digest, b.digest), slices.Compare(a.tags, b.tags))
 	})
 	for _, f := range facts { // newest first
 		at, ok := h.lasts[f.target]
 		switch {
 		case !ok && len(h.lasts) >= maxLasts:
 		case !ok || stampOf(at.at) < f.at:
-			h.lasts[f.target] = last{f.digest, f.tag, f.at.time(), f.at}
+			h.lasts[f.target] = last{f.digest, f.tags, f.at.time(), f.at}
 		case at.digest == f.digest:
 			at.kept = max(at.kept, f.at)
 			h.lasts[f.target] = at

@@ -1,44 +1,61 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
 // Last returns the digest of the manifest that was last put into a target, or
-// seen there, and the tag that it was behind, if any; or "" if none is
-// remembered. It is no proof: the manifest may be gone.
-func (l *Ledger) Last(name, target string) (d digest.Digest, tag string) {
+// seen there, or "" if none is remembered; and the tags of the target that were
+// put or seen last, newest last. It is no proof: the manifest may be gone.
+func (l *Ledger) Last(name, target string) (d digest.Digest, tags []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.hosts[name]
 	if h == nil {
-		return "", ""
+		return "", nil
 	}
 	at := h.lasts[target]
 	if l.now().Sub(at.at) >= traitExpiry {
-		return "", ""
+		return "", nil
 	}
-	return at.digest, at.tag
+	return at.digest, slices.Clone(at.tags)
 }
 
 // SetLast notes the digest of the manifest that a target was last seen to hold,
-// and the tag that it is behind, or "".
-func (l *Ledger) SetLast(name, target, tag string, d digest.Digest) {
+// and tags that are known of the target, if any.
+func (l *Ledger) SetLast(name, target string, tags []string, d digest.Digest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.host(name)
 	at, ok := h.lasts[target]
 	if at.digest != d {
-		at = last{digest: d}
+		at = last{digest: d, tags: at.tags}
 	}
 	if !ok && len(h.lasts) >= maxLasts {
 		delete(h.lasts, h.oldestLast())
 	}
-	at.tag, at.at = tag, l.now()
+	at.tags, at.at = newest(at.tags, tags), l.now()
 	h.lasts[target] = at
 	h.note(fresh(at.at, at.kept, traitExpiry))
+}
+
+// newest returns old tags and new ones, each once, as far as they are kept.
+func newest(old, tags []string) []string {
+	var out []string
+	for _, t := range old {
+		if !slices.Contains(tags, t) {
+			out = append(out, t)
+		}
+	}
+	for _, t := range tags {
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out[max(0, len(out)-maxTags):]
 }
 
 // ForgetLast takes back that a target holds the manifest d. If another was noted

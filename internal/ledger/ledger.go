@@ -37,6 +37,8 @@ const (
 	// maxLasts bounds the targets of one host of which the last manifest is
 	// remembered; the one that was noted longest ago is forgotten first.
 	maxLasts = 2048
+	// maxTags bounds the tags remembered of one target.
+	maxTags = 8
 )
 
 // Ledger remembers facts by registry host. Hosts are told apart with their

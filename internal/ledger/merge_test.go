@@ -38,7 +38,7 @@ func TestExportHoldsWhatIsNew(t *testing.T) {
 	place := func(i int) { l.Record(host5000, "a", mount.InTarget(blob(i), mount.Placed)) }
 	trait := func(v bool) { l.Record(host5000, "a", mount.Fact{Trait: mount.Heads, Value: v}) }
 	limit := func(size int64) { l.Record(host5000, "a", mount.Fact{Limit: size}) }
-	last := func(i int) { l.SetLast(host5000, "a", "v1", blob(i)) }
+	last := func(i int) { l.SetLast(host5000, "a", []string{"v1"}, blob(i)) }
 	idle(t, &l, "at first")
 	for _, tt := range []struct {
 		name  string
@@ -111,7 +111,7 @@ func TestImportAddsUp(t *testing.T) {
 				at = at.Add(time.Millisecond)
 				d, in := blob(r.IntN(3)), repo(r.IntN(maxKept))
 				l.Record(host5000, in, mount.InTarget(d, mount.Placed), mount.Fact{Trait: mount.Heads, Value: r.IntN(2) > 0})
-				l.SetLast(host5000, in, "v1", d)
+				l.SetLast(host5000, in, nil, d)
 				newest[d.String()+in] = max(newest[d.String()+in], stampOf(at))
 			}
 			at = c.at
@@ -230,15 +230,15 @@ func TestImportIntoWhatIsKnown(t *testing.T) {
 	c := newClock()
 	other := Ledger{Now: c.now}
 	other.Record(host5000, "a", mount.InTarget(blob(1), mount.Placed), mount.Fact{Trait: mount.Heads, Value: false}, mount.Fact{Limit: 5 << 20})
-	other.SetLast(host5000, "a", "v1", blob(5))
+	other.SetLast(host5000, "a", []string{"v1"}, blob(5))
 	old := pass(t, &other).Content
 	c.at = c.at.Add(time.Minute)
 	l := Ledger{Now: c.now}
 	l.Record(host5000, "a", mount.InTarget(blob(1), mount.Placed), mount.InTarget(blob(2), mount.Placed), mount.Fact{Trait: mount.Heads, Value: true}, mount.Fact{Limit: 9 << 20})
-	l.SetLast(host5000, "a", "v1", blob(6))
+	l.SetLast(host5000, "a", []string{"v1"}, blob(6))
 	c.at = c.at.Add(time.Minute)
 	other.Record(host5000, "b", mount.InTarget(blob(3), mount.Placed), mount.Fact{Trait: mount.Resumes, Value: true})
-	other.SetLast(host5000, "b", "v1", blob(7))
+	other.SetLast(host5000, "b", []string{"v1"}, blob(7))
 	l.Import(host5000, []Segment{{"old", old}, {"new", pass(t, &other).Content}})
 	want := mount.Traits{}.See(mount.Heads, true).See(mount.Resumes, true).SeeLimit(5<<20, false)
 	if got := l.Traits(host5000); got != want {
