@@ -3,32 +3,42 @@ package auth
 import (
 	"sync"
 	"time"
+
+	"github.com/crossmount/crossmount/internal/lru"
 )
 
 // memory is what a Host has learnt. It makes no requests, so that its mutex is never held for long.
 type memory struct {
 	mu        sync.Mutex // guards all fields below and what they hold
 	challenge *challenge
-	scope     Scope                 // of the last challenge to a request that states no scope itself
-	resolved  map[string]credential // by repository
-	rejected  map[string]time.Time  // repositories whose credential was looked up anew, and when
-	accounts  map[identity]*account // by credential
+	scope     Scope                        // of the last challenge to a request that states no scope itself
+	resolved  *lru.Map[string, credential] // by repository
+	rejected  *lru.Map[string, time.Time]  // repositories whose credential was looked up anew, and when
+	accounts  *lru.Map[identity, *account] // by credential
 }
+
+// The bounds of what is remembered of one registry. What is forgotten is asked for
+// again.
+const (
+	maxResolved = 1024 // repositories
+	maxAccounts = 32   // credentials
+	maxRefused  = 1024 // repositories, of one credential
+)
 
 func newMemory() *memory {
 	return &memory{
-		resolved: map[string]credential{},
-		rejected: map[string]time.Time{},
-		accounts: map[identity]*account{},
+		resolved: lru.New[string, credential](maxResolved),
+		rejected: lru.New[string, time.Time](maxResolved),
+		accounts: lru.New[identity, *account](maxAccounts),
 	}
 }
 
 // account returns the account of a credential. The caller holds mu.
 func (m *memory) account(id identity) *account {
-	a := m.accounts[id]
-	if a == nil {
-		a = &account{refused: map[string]time.Time{}, replaced: map[string]replacement{}}
-		m.accounts[id] = a
+	a, ok := m.accounts.Get(id)
+	if !ok {
+		a = &account{refused: lru.New[string, time.Time](maxRefused), replaced: lru.New[string, replacement](maxTokens)}
+		m.accounts.Put(id, a)
 	}
 	return a
 }
@@ -59,14 +69,13 @@ func (m *memory) learn(offered *challenge, stated bool) *challenge {
 func (m *memory) credential(repository string) (credential, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c, ok := m.resolved[repository]
-	return c, ok
+	return m.resolved.Get(repository)
 }
 
 func (m *memory) keepCredential(repository string, c credential) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.resolved[repository] = c
+	m.resolved.Put(repository, c)
 }
 
 // forgetCredential makes the next request look up the credential of repository anew, if stale is true of the
@@ -74,15 +83,15 @@ func (m *memory) keepCredential(repository string, c credential) {
 func (m *memory) forgetCredential(repository string, stale func(credential) bool, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c, ok := m.resolved[repository]
+	c, ok := m.resolved.Get(repository)
 	if !ok || !stale(c) {
 		return true // another caller has done it
 	}
-	if at, again := m.rejected[repository]; again && now.Sub(at) < settled {
+	if at, again := m.rejected.Get(repository); again && now.Sub(at) < settled {
 		return false
 	}
-	delete(m.resolved, repository)
-	m.rejected[repository] = now
+	m.resolved.Delete(repository)
+	m.rejected.Put(repository, now)
 	return true
 }
 
@@ -161,7 +170,7 @@ func (m *memory) verdict(id identity, secret, target string, must Scope, reason 
 func (m *memory) readable(target, source string, now time.Time) (readable, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c, ok := m.resolved[target]
+	c, ok := m.resolved.Get(target)
 	if !ok {
 		return false, false
 	}

@@ -3,6 +3,8 @@ package auth
 import (
 	"slices"
 	"time"
+
+	"github.com/crossmount/crossmount/internal/lru"
 )
 
 const (
@@ -47,9 +49,9 @@ func lifetime(expiresIn int) time.Duration {
 // account is what is known for one credential. The mutex of memory guards it.
 type account struct {
 	tokens   []*token
-	refused  map[string]time.Time // repositories that tokens are not to be had for, with the time of the refusal
-	replaced map[string]replacement
-	dropped  []verdict // tokens no longer used, oldest first
+	refused  *lru.Map[string, time.Time]   // repositories that tokens are not to be had for, with the time of the refusal
+	replaced *lru.Map[string, replacement] // by target
+	dropped  []verdict                     // tokens no longer used, oldest first
 }
 
 // replacement says, for a target, which generation the next token is if it is fetched soon after at.
@@ -97,7 +99,7 @@ func (a *account) bySecret(secret string) *token {
 // keep adds a token, newest first, and lets go of those that are over.
 func (a *account) keep(t *token, now time.Time) {
 	t.generation = 1
-	if r, ok := a.replaced[t.target]; ok && now.Sub(r.at) < settled {
+	if r, ok := a.replaced.Get(t.target); ok && now.Sub(r.at) < settled {
 		t.generation = r.generation
 	}
 	for _, old := range slices.Clone(a.tokens) {
@@ -125,7 +127,7 @@ func (a *account) replace(t *token, now time.Time) (again bool) {
 	again = true
 	if now.Sub(t.from) < settled {
 		again = t.generation == 1
-		a.replaced[t.target] = replacement{generation: t.generation + 1, at: now}
+		a.replaced.Put(t.target, replacement{generation: t.generation + 1, at: now})
 	}
 	a.drop(t, again)
 	return again
@@ -144,13 +146,13 @@ func (a *account) lastWord(secret string) (again bool) {
 // refuse remembers that no token is to be had for repositories along with the target's.
 func (a *account) refuse(repositories []string, now time.Time) {
 	for _, r := range repositories {
-		a.refused[r] = now
+		a.refused.Put(r, now)
 	}
 }
 
 // isRefused reports whether repository was refused lately.
 func (a *account) isRefused(repository string, now time.Time) bool {
-	at, ok := a.refused[repository]
+	at, ok := a.refused.Get(repository)
 	return ok && now.Sub(at) < refusalLife
 }
 

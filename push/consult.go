@@ -70,6 +70,7 @@ func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
 	}
 	repo := ref.Context()
 	h := p.host(repo.Registry)
+	defer p.leave(repo.Registry)
 	at := []group{{registry: repo.Registry}}
 	p.keeper.recall(ctx, at)
 	r := h.Repository(repo, auth.Scope{})

@@ -63,6 +63,7 @@ func (p *Pusher) Plan(ctx context.Context, image Image, refs ...name.Reference) 
 	if err != nil {
 		return &Plan{}, err
 	}
+	defer p.leaveAll(groups)
 	p.keeper.recall(ctx, groups)
 	plan := &Plan{Digest: inv.Root().Digest}
 	var errs []error

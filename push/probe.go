@@ -36,6 +36,7 @@ func (p *Pusher) Probe(ctx context.Context, target name.Repository, source ...na
 	}
 	b, err := p.newProber(d, target, source)
 	if err == nil {
+		defer p.leave(target.Registry)
 		at := []group{{registry: target.Registry}}
 		p.keeper.recall(ctx, at)
 		err = b.run(ctx)
@@ -72,14 +73,14 @@ type place struct {
 	sessions  []string // that could not be cancelled, by their answers
 }
 
-// newProber checks what Probe was given.
+// newProber checks what Probe was given. The registry is in use then, unless there
+// is an error.
 func (p *Pusher) newProber(d *Diagnosis, target name.Repository, source []name.Repository) (*prober, error) {
 	for _, r := range append([]name.Repository{target}, source...) {
 		if r.RepositoryStr() == "" || r.RegistryStr() == "" {
 			return nil, &Error{Op: "probe", Err: fmt.Errorf("%w: it names no repository", ErrReference)}
 		}
 	}
-	b := &prober{Diagnosis: d, host: p.host(target.Registry)}
 	wish := auth.Push(d.Target)
 	if len(source) > 0 {
 		s := source[0]
@@ -91,7 +92,10 @@ func (p *Pusher) newProber(d *Diagnosis, target name.Repository, source []name.R
 		}
 		d.Source = s.RepositoryStr()
 		wish = wish.Union(auth.Push(d.Source))
-		b.source = newPlace(b.host, s, wish, p.options.retry)
+	}
+	b := &prober{Diagnosis: d, host: p.host(target.Registry)}
+	if len(source) > 0 {
+		b.source = newPlace(b.host, source[0], wish, p.options.retry)
 	}
 	b.target = newPlace(b.host, target, wish, p.options.retry)
 	return b, nil

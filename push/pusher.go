@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossmount/crossmount/internal/inventory"
 	"github.com/crossmount/crossmount/internal/ledger"
+	"github.com/crossmount/crossmount/internal/lru"
 	"github.com/crossmount/crossmount/transport"
 )
 
@@ -26,7 +27,7 @@ type Pusher struct {
 
 	// mu guards the fields below.
 	mu    sync.Mutex
-	hosts map[string]*transport.Host
+	hosts *lru.Map[hostKey, *used]
 	read  map[string]bool // manifests that were read to learn what a repository holds
 }
 
@@ -37,7 +38,7 @@ func New(opts ...Option) (*Pusher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	p := &Pusher{options: o, hosts: map[string]*transport.Host{}, read: map[string]bool{}}
+	p := &Pusher{options: o, hosts: newHosts(), read: map[string]bool{}}
 	p.keeper = newKeeper(o.memory, &p.ledger, o.log)
 	return p, nil
 }
@@ -82,6 +83,7 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 		return report, err
 	}
 	report.Digest = inv.Root().Digest
+	defer p.leaveAll(groups)
 	p.keeper.recall(ctx, groups)
 	var runs []*run
 	w := transport.NewWork(p.options.retry)
@@ -126,23 +128,6 @@ func (p *Pusher) prepare(image Image, refs []name.Reference) (*inventory.Invento
 		return nil, nil, err
 	}
 	return inv, groups, nil
-}
-
-// host returns what speaks to a registry.
-func (p *Pusher) host(r name.Registry) *transport.Host {
-	key := r.Scheme() + "://" + r.RegistryStr()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h == nil {
-		o := p.options
-		h = transport.NewHost(transport.Config{
-			Registry: r, Keychain: o.keychain, Base: o.base, UserAgent: o.agent, Logger: o.log, Retry: o.retry,
-			Requests: o.concurrency, Uploads: (o.concurrency + 1) / 2, Stall: o.stall,
-		})
-		p.hosts[key] = h
-	}
-	return h
 }
 
 // group is the references on one registry.

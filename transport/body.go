@@ -70,7 +70,8 @@ func newCheckedBody(ctx context.Context, b Body, want digest.Digest) (*checkedBo
 	if err != nil {
 		return nil, fmt.Errorf("%w: open: %w", ErrContent, err)
 	}
-	c := &checkedBody{want: want, size: b.Size, src: src, hash: want.Algorithm().Hash(), buf: make([]byte, readBuffer)}
+	// Small content need not have all of the buffer: one byte more shows its end.
+	c := &checkedBody{want: want, size: b.Size, src: src, hash: want.Algorithm().Hash(), buf: make([]byte, min(readBuffer, max(0, b.Size)+holdBack+1))}
 	c.mu.Lock()
 	c.stop = context.AfterFunc(ctx, func() { c.Close() })
 	c.mu.Unlock()

@@ -54,6 +54,7 @@ const (
 type Host struct {
 	registry name.Registry
 	base     http.RoundTripper
+	closeOwn func() // idle connections of base that are the Host's own
 	auth     *auth.Host
 	agent    string
 	log      *slog.Logger
@@ -68,9 +69,11 @@ type Host struct {
 
 // NewHost returns a Host. It sends nothing.
 func NewHost(c Config) *Host {
+	guard := netguard.New(c.Registry.RegistryStr(), c.Base)
 	h := &Host{
 		registry: c.Registry,
-		base:     netguard.New(c.Registry.RegistryStr(), c.Base),
+		base:     guard,
+		closeOwn: guard.CloseOwn,
 		agent:    c.UserAgent,
 		log:      c.Logger,
 		retry:    c.Retry.withDefaults(),
@@ -99,6 +102,10 @@ func NewHost(c Config) *Host {
 
 // Name returns the name of the host, with its port if it has one.
 func (h *Host) Name() string { return h.registry.RegistryStr() }
+
+// CloseIdle closes the idle connections that nobody else can use. The Host makes
+// new ones when it is used again.
+func (h *Host) CloseIdle() { h.closeOwn() }
 
 // Readable says whether the credential of the target may read source, as far
 // as the tokens that were had so far tell.

@@ -34,7 +34,7 @@ func layers() map[string]layer {
 	return map[string]layer{
 		"push": {
 			ours: []string{"mount", "transport", "auth", "internal/wire", "internal/inventory", "internal/ledger",
-				"internal/fanout", "internal/flight", "internal/netguard", "internal/memory"},
+				"internal/fanout", "internal/flight", "internal/lru", "internal/netguard", "internal/memory"},
 			third: []string{digests, ggcr, xsync},
 		},
 		"mount": { // pure: it decides from values alone
@@ -42,12 +42,13 @@ func layers() map[string]layer {
 			banned: []string{"context", "net", "time", "sync", "os", "io"},
 		},
 		"transport":             {ours: []string{"auth", "internal/wire", "internal/netguard"}, third: both},
-		"auth":                  {ours: []string{"internal/wire", "internal/flight"}, third: both},
+		"auth":                  {ours: []string{"internal/wire", "internal/flight", "internal/lru"}, third: both},
 		"internal/wire":         {third: []string{digests}},
 		"internal/inventory":    {ours: []string{"mount"}, third: both},
-		"internal/ledger":       {ours: []string{"mount"}, third: both},
+		"internal/ledger":       {ours: []string{"mount", "internal/lru"}, third: both},
 		"internal/fanout":       {},
 		"internal/flight":       {},
+		"internal/lru":          {},
 		"internal/memory":       {},
 		"internal/netguard":     {},
 		"internal/layers":       {},

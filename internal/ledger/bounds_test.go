@@ -40,7 +40,7 @@ func TestStaysBounded(t *testing.T) {
 		}
 	}
 	full := heap() - empty
-	h := l.hosts[host5000]
+	h := l.find(host5000)
 	if len(h.blobs) != maxBlobs || h.order.Len() != maxBlobs {
 		t.Errorf("%d blobs in the map, %d in the order, want %d", len(h.blobs), h.order.Len(), maxBlobs)
 	}
@@ -72,7 +72,7 @@ func TestPlacesStayBounded(t *testing.T) {
 	const records = 200_000
 	for i := range records {
 		l.Record(host5000, repo(i), mount.InTarget(d, mount.Placed))
-		if n := len(l.hosts[host5000].blobs[d].Value.(*places).seen); n > maxPlaces {
+		if n := len(l.find(host5000).blobs[d].Value.(*places).seen); n > maxPlaces {
 			t.Fatalf("%d places after %d records, want at most %d", n, i+1, maxPlaces)
 		}
 	}
@@ -83,7 +83,7 @@ func TestPlacesStayBounded(t *testing.T) {
 	if got := placesOf(&l, host5000, d); !slices.Equal(got, want) {
 		t.Errorf("remembered in %q, want the last %d", got, maxPlaces)
 	}
-	seen := l.hosts[host5000].blobs[d].Value.(*places).seen
+	seen := l.find(host5000).blobs[d].Value.(*places).seen
 	if cap(seen) > 2*maxPlaces {
 		t.Errorf("%d places are held for the %d that are remembered", cap(seen), len(seen))
 	}

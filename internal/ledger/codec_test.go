@@ -213,7 +213,7 @@ func TestDecodeHostile(t *testing.T) {
 				segments[i] = Segment{fmt.Sprint(i), content}
 			}
 			l.Import(host5000, segments)
-			h := l.hosts[host5000]
+			h := l.find(host5000)
 			if read := len(h.loaded) + len(h.spent); read > maxSegments || read*min(len(content), maxContent) > maxImport {
 				t.Errorf("%d segments were read", read)
 			}

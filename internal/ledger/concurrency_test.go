@@ -45,7 +45,7 @@ func TestConcurrentUse(t *testing.T) {
 		if got := l.Traits(name).Of(mount.Heads); got != want {
 			t.Errorf("%s: trait seen %+v, want %+v", name, got, want)
 		}
-		if got := l.hosts[name].order.Len(); got != pushes/2*rounds+1 {
+		if got := len(l.find(name).blobs); got != pushes/2*rounds+1 {
 			t.Errorf("%s: %d blobs, want %d", name, got, pushes/2*rounds+1)
 		}
 	}

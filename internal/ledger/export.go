@@ -34,7 +34,7 @@ type Export struct {
 func (l *Ledger) Stale(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.hosts[name]
+	h := l.find(name)
 	return h != nil && (len(h.own) > maxLoaded || h.wrong && len(h.own) > 0)
 }
 
@@ -47,7 +47,7 @@ func (l *Ledger) Stale(name string) bool {
 // [Ledger.Saved] once it is saved, before the next export of the same host.
 func (l *Ledger) Export(name string) (Export, bool) {
 	l.mu.Lock()
-	h := l.hosts[name]
+	h := l.find(name)
 	if h == nil || h.changes == h.saved {
 		l.mu.Unlock()
 		return Export{}, false
@@ -77,7 +77,7 @@ func (l *Ledger) Saved(e Export) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.host(e.host)
-	h.saved, h.pending = max(h.saved, e.changes), false
+	h.saved, h.pending = max(h.saved, min(e.changes, h.changes)), false // the host may have been forgotten meanwhile
 	h.own[sha256.Sum256(e.Content)] = true
 	if e.whole && h.changes == e.changes {
 		h.wrong = false
@@ -167,6 +167,9 @@ func (h *host) placeFacts(whole bool, now time.Time, room *int) []placeFact {
 	named := map[string]bool{}
 	for e := h.order.Front(); e != nil; e = e.Next() {
 		p := e.Value.(*places)
+		if p.host != h {
+			continue
+		}
 		before := len(out)
 		for _, s := range p.seen[max(0, len(p.seen)-maxKept):] {
 			if (whole || fresh(s.at, s.kept, expiry)) && stampOf(s.at).alive(now, expiry) && nameable(s.repository) {

@@ -181,7 +181,7 @@ func TestExportBounded(t *testing.T) {
 			l.SetLast(host5000, long+repo(i), []string{"v1"}, blob(i))
 		}
 	}
-	if n := len(l.hosts[host5000].lasts); n != maxLasts {
+	if n := len(l.find(host5000).lasts); n != maxLasts {
 		t.Errorf("%d last manifests, want %d", n, maxLasts)
 	}
 	e := pass(t, &l)
@@ -190,8 +190,8 @@ func TestExportBounded(t *testing.T) {
 	}
 	again := Ledger{Now: c.now}
 	again.Import(host5000, []Segment{{"s", e.Content}})
-	n := len(again.hosts[host5000].blobs)
-	t.Logf("%d bytes hold %d blobs and %d manifests", len(e.Content), n, len(again.hosts[host5000].lasts))
+	n := len(again.find(host5000).blobs)
+	t.Logf("%d bytes hold %d blobs and %d manifests", len(e.Content), n, len(again.find(host5000).lasts))
 	if placesOf(&again, host5000, blob(records-1)) == nil || lastOf(&again, host5000, long+repo(records-4)) == "" || n < 1000 {
 		t.Errorf("what was seen last is not among %d blobs", n)
 	}

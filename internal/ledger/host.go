@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/crossmount/crossmount/internal/lru"
 	"github.com/crossmount/crossmount/mount"
 )
 
@@ -17,7 +18,7 @@ type host struct {
 	seen   map[mount.Trait]sight
 	limit  limit
 	blobs  map[digest.Digest]*list.Element // of *places
-	order  *list.List                      // most recently touched first
+	order  *list.List                      // of *places of all hosts, most recently touched first
 	doubts map[doubt]time.Time
 	lasts  map[string]last // by target
 
@@ -33,6 +34,7 @@ type host struct {
 
 // places is where a blob was seen, most recent last.
 type places struct {
+	host   *host
 	digest digest.Digest
 	seen   []place
 }
@@ -68,20 +70,37 @@ type last struct {
 	kept   stamp
 }
 
-func (l *Ledger) host(name string) *host {
-	h := l.hosts[name]
-	if h == nil {
-		h = &host{
-			prior: mount.Priors(name), traits: mount.Priors(name),
-			blobs: map[digest.Digest]*list.Element{}, order: list.New(), doubts: map[doubt]time.Time{},
-			seen: map[mount.Trait]sight{}, lasts: map[string]last{},
-			loaded: map[string]bool{}, spent: map[string]bool{}, own: map[[sha256.Size]byte]bool{},
-		}
-		if l.hosts == nil {
-			l.hosts = map[string]*host{}
-		}
-		l.hosts[name] = h
+// find returns what is known of a host, or nil.
+func (l *Ledger) find(name string) *host {
+	if l.hosts == nil {
+		return nil
 	}
+	h, _ := l.hosts.Get(name)
+	return h
+}
+
+// host returns what is known of a host, newly made if that is nothing.
+func (l *Ledger) host(name string) *host {
+	if h := l.find(name); h != nil {
+		return h
+	}
+	if l.hosts == nil {
+		l.hosts = lru.New[string, *host](maxHosts)
+	}
+	if name, oldest, ok := l.hosts.Oldest(); ok && l.hosts.Len() >= maxHosts {
+		for _, e := range oldest.blobs {
+			l.order.Remove(e)
+		}
+		l.lasts -= len(oldest.lasts)
+		l.hosts.Delete(name)
+	}
+	h := &host{
+		prior: mount.Priors(name), traits: mount.Priors(name),
+		blobs: map[digest.Digest]*list.Element{}, order: &l.order, doubts: map[doubt]time.Time{},
+		seen: map[mount.Trait]sight{}, lasts: map[string]last{},
+		loaded: map[string]bool{}, spent: map[string]bool{}, own: map[[sha256.Size]byte]bool{},
+	}
+	l.hosts.Put(name, h)
 	return h
 }
 
@@ -129,7 +148,7 @@ func (h *host) note(worth bool) {
 func (h *host) remember(d digest.Digest, repository string, now time.Time) {
 	e := h.blobs[d]
 	if e == nil {
-		e = h.order.PushFront(&places{digest: d})
+		e = h.order.PushFront(&places{host: h, digest: d})
 		h.blobs[d] = e
 	} else {
 		h.order.MoveToFront(e)
@@ -142,9 +161,8 @@ func (h *host) remember(d digest.Digest, repository string, now time.Time) {
 		p.seen = p.seen[1:]
 	}
 	if h.order.Len() > maxBlobs {
-		oldest := h.order.Back()
-		h.order.Remove(oldest)
-		delete(h.blobs, oldest.Value.(*places).digest)
+		oldest := h.order.Remove(h.order.Back()).(*places)
+		delete(oldest.host.blobs, oldest.digest)
 	}
 }
 

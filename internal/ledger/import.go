@@ -49,7 +49,10 @@ func (l *Ledger) Import(name string, segments []Segment) {
 		h.mergeLimit(f.limit)
 	}
 	h.mergePlaces(all.places)
+	before := len(h.lasts)
 	h.mergeLasts(all.lasts)
+	l.lasts += len(h.lasts) - before
+	l.trimLasts()
 	h.mergeTraits(all.traits)
 }
 
@@ -106,7 +109,7 @@ func (h *host) mergePlaces(facts []placeFact) {
 			if h.order.Len() >= maxBlobs {
 				continue
 			}
-			e = h.order.PushBack(&places{digest: f.digest})
+			e = h.order.PushBack(&places{host: h, digest: f.digest})
 			h.blobs[f.digest] = e
 		}
 		e.Value.(*places).merge(f)

@@ -13,7 +13,7 @@ import (
 func (l *Ledger) Last(name, target string) (d digest.Digest, tags []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.hosts[name]
+	h := l.find(name)
 	if h == nil {
 		return "", nil
 	}
@@ -36,10 +36,29 @@ func (l *Ledger) SetLast(name, target string, tags []string, d digest.Digest) {
 	}
 	if !ok && len(h.lasts) >= maxLasts {
 		delete(h.lasts, h.oldestLast())
+		l.lasts--
 	}
 	at.tags, at.at = newest(at.tags, tags), l.now()
 	h.lasts[target] = at
 	h.note(fresh(at.at, at.kept, traitExpiry))
+	if !ok {
+		l.lasts++
+		l.trimLasts()
+	}
+}
+
+// trimLasts forgets last manifests when there are too many of all hosts, an eighth
+// of them at a time.
+func (l *Ledger) trimLasts() {
+	if l.lasts <= maxAllLasts {
+		return
+	}
+	for _, h := range l.hosts.Backward() {
+		for l.lasts > maxAllLasts*7/8 && len(h.lasts) > 0 {
+			delete(h.lasts, h.oldestLast())
+			l.lasts--
+		}
+	}
 }
 
 // newest returns old tags and new ones, each once, as far as they are kept.
@@ -63,12 +82,13 @@ func newest(old, tags []string) []string {
 func (l *Ledger) ForgetLast(name, target string, d digest.Digest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.hosts[name]
+	h := l.find(name)
 	if h == nil {
 		return
 	}
 	if at, ok := h.lasts[target]; ok && at.digest == d {
 		delete(h.lasts, target)
+		l.lasts--
 		h.disown(at.kept)
 		h.forget(d, target, time.Time{})
 	}

@@ -10,11 +10,13 @@
 package ledger
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/crossmount/crossmount/internal/lru"
 	"github.com/crossmount/crossmount/mount"
 )
 
@@ -22,8 +24,11 @@ const (
 	// expiry is how long a place of a blob is remembered. Registries collect
 	// what no manifest names, Quay after an hour.
 	expiry = 12 * time.Hour
-	// maxBlobs bounds the blobs remembered of one host; the one that was
-	// touched longest ago is forgotten first.
+	// maxHosts bounds the hosts of which anything is remembered; the one that was
+	// used longest ago is forgotten first.
+	maxHosts = 1024
+	// maxBlobs bounds the blobs remembered of all hosts; the one that was touched
+	// longest ago is forgotten first.
 	maxBlobs = 50_000
 	// maxPlaces bounds the repositories remembered of one blob.
 	maxPlaces = 8
@@ -37,6 +42,9 @@ const (
 	// maxLasts bounds the targets of one host of which the last manifest is
 	// remembered; the one that was noted longest ago is forgotten first.
 	maxLasts = 2048
+	// maxAllLasts bounds those of all hosts; the host that was used longest ago
+	// loses one first.
+	maxAllLasts = 4096
 	// maxTags bounds the tags remembered of one target.
 	maxTags = 8
 )
@@ -48,16 +56,18 @@ type Ledger struct {
 	// Now is the clock. The default is time.Now. It is set before first use.
 	Now func() time.Time
 
-	// mu guards hosts and all that is in them.
+	// mu guards the fields below and all that is in them.
 	mu    sync.Mutex
-	hosts map[string]*host
+	hosts *lru.Map[string, *host] // nil for none
+	order list.List               // of *places of all hosts, most recently touched first
+	lasts int                     // last manifests of all hosts
 }
 
 // Traits returns what is known of a host.
 func (l *Ledger) Traits(name string) mount.Traits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if h := l.hosts[name]; h != nil {
+	if h := l.find(name); h != nil {
 		h.age(l.now())
 		return h.traits
 	}
@@ -69,7 +79,7 @@ func (l *Ledger) Traits(name string) mount.Traits {
 func (l *Ledger) Evidence(name, target string, blobs []digest.Digest) mount.Evidence {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.hosts[name]
+	h := l.find(name)
 	if h == nil {
 		return mount.NewEvidence(target, mount.Priors(name))
 	}

@@ -43,7 +43,7 @@ func TestRecord(t *testing.T) {
 			if got := placesOf(&l, host5000, d); !slices.Equal(got, tt.want) {
 				t.Errorf("remembered in %q, want %q", got, tt.want)
 			}
-			if h := l.hosts[host5000]; len(h.blobs) != h.order.Len() {
+			if h := l.find(host5000); len(h.blobs) != h.order.Len() {
 				t.Errorf("%d blobs in the map, %d in the order", len(h.blobs), h.order.Len())
 			}
 		})
@@ -132,7 +132,7 @@ func TestDefaultClock(t *testing.T) {
 	var l Ledger
 	before := time.Now()
 	l.Record(host5000, "target", mount.InTarget(blob(0), mount.Placed))
-	at := l.hosts[host5000].blobs[blob(0)].Value.(*places).seen[0].at
+	at := l.find(host5000).blobs[blob(0)].Value.(*places).seen[0].at
 	if at.Before(before) || at.After(time.Now()) {
 		t.Errorf("recorded at %v, which is not now", at)
 	}

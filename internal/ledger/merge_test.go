@@ -252,7 +252,7 @@ func TestImportIntoWhatIsKnown(t *testing.T) {
 			t.Errorf("blob %d in %q, want %q", i, got, in)
 		}
 	}
-	h := l.hosts[host5000]
+	h := l.find(host5000)
 	var order []digest.Digest
 	for e := h.order.Front(); e != nil; e = e.Next() {
 		order = append(order, e.Value.(*places).digest)

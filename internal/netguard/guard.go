@@ -39,7 +39,8 @@ import (
 // use if base is.
 type Guard struct {
 	registry endpoint
-	named    bool // the class follows from the registry's name and stays
+	named    bool              // the class follows from the registry's name and stays
+	own      []*http.Transport // that nobody else uses
 	base     http.RoundTripper
 	direct   http.RoundTripper // for other hosts that are reached without a proxy
 	proxy    func(*http.Request) (*url.URL, error)
@@ -69,7 +70,11 @@ func New(registryHost string, base http.RoundTripper) *Guard {
 	g.base, g.direct = base, base
 	if t, ok := base.(*http.Transport); ok {
 		g.proxy = t.Proxy
-		g.direct = g.guarded(t, own)
+		direct := g.guarded(t, own)
+		g.direct, g.own = direct, []*http.Transport{direct}
+		if own {
+			g.own = append(g.own, t)
+		}
 	}
 	return g
 }
@@ -107,6 +112,14 @@ func (g *Guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return g.watched(rt, req)
+}
+
+// CloseOwn closes the idle connections of the Guard, but not those of a base that
+// it was given.
+func (g *Guard) CloseOwn() {
+	for _, t := range g.own {
+		t.CloseIdleConnections()
+	}
 }
 
 // CloseIdleConnections closes the idle connections of the Guard and, like

@@ -280,9 +280,13 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestCloseIdleConnections(t *testing.T) {
 	states := make(chan http.ConnState, 16)
+	var opened atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateClosed {
+		switch state {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
 			states <- state
 		}
 	}
@@ -291,6 +295,13 @@ func TestCloseIdleConnections(t *testing.T) {
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 	g := New("localhost:"+port, newTransport(t, hosts{"localhost": "127.0.0.1"}))
 	mustGet(t, g, "http://localhost:"+port)
+	mustGet(t, g, s.URL)
+	g.CloseOwn()
+	<-states // the other host's connection: that of the registry may be of use to others
+	mustGet(t, g, "http://localhost:"+port)
+	if n := opened.Load(); n != 2 {
+		t.Errorf("%d connections were opened, want 2", n)
+	}
 	mustGet(t, g, s.URL)
 	g.CloseIdleConnections()
 	for range 2 { // the registry's connection and the other host's
