@@ -18,39 +18,6 @@ import (
 	"github.com/crossmount/crossmount/transport"
 )
 
-// Evidence is a source of facts that a caller can add: a build cache that knows
-// where layers came from, a catalogue of base images. See [WithEvidence].
-type Evidence interface {
-	// Facts returns what is known or believed of blobs for a push to target, most
-	// often made with mount.At: a blob is in a repository of the target's
-	// registry. Facts only order the tries; one that is wrong costs a request, not
-	// a push. Names of repositories on other registries must not be among them.
-	//
-	// It is called once for each repository of a push, by many goroutines at once,
-	// and should be quick. An error is logged and otherwise as if there were no
-	// facts.
-	Facts(ctx context.Context, target name.Repository, blobs []digest.Digest) ([]mount.Fact, error)
-}
-
-// added returns the facts that the caller's sources of evidence give. What they
-// say can only order the tries, whatever they claim.
-func (r *run) added(ctx context.Context, blobs []digest.Digest) []mount.Fact {
-	var facts []mount.Fact
-	for _, e := range r.pusher.options.evidence {
-		given, err := e.Facts(ctx, r.target.repository, blobs)
-		if err != nil {
-			r.pusher.options.log.Debug("no evidence", "target", r.target.repository.Name(), "err", err)
-			continue
-		}
-		for _, f := range given {
-			if f.Blob != "" && f.Source.Repository != "" {
-				facts = append(facts, mount.At(f.Blob, f.Source.Repository, min(f.Source.Belief, mount.Remembered)))
-			}
-		}
-	}
-	return facts
-}
-
 // maxChildren bounds how many images of an index are read to learn what a
 // repository holds.
 const maxChildren = 8

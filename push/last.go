@@ -35,20 +35,6 @@ func (r *run) gone(d digest.Digest) {
 	r.learn(mount.InTarget(d, mount.Absent))
 }
 
-// recalled returns what is remembered of the target as a whole: whether it holds
-// the image, and which other manifest it holds.
-func (r *run) recalled(e mount.Evidence) []mount.Fact {
-	target, root := r.target.repository.RepositoryStr(), r.inv.Root().Digest
-	facts := []mount.Fact{{DigestBelief: e.Belief(root, target)}}
-	if last, tags := r.pusher.ledger.Last(r.host.Name(), target); last != root {
-		facts = append(facts, mount.Fact{Last: last})
-		for _, tag := range tags {
-			facts = append(facts, mount.Fact{Last: last, Tag: tag})
-		}
-	}
-	return facts
-}
-
 // lookBack asks for the manifest that the target is remembered to hold. If it
 // stands, it proves blobs as the manifest behind the tag would have. It returns
 // whether there is anything that it has proved; what goes wrong here is of no

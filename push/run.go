@@ -83,45 +83,11 @@ func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory,
 		for i, b := range blobs {
 			r.work = append(r.work, &work{index: i, blob: b})
 		}
-		r.evidence = p.ledger.Evidence(host.Name(), names[i], append(digests, inv.Root().Digest)).With(r.claims(names[:i])...)
-		r.evidence = r.evidence.With(r.added(ctx, digests)...)
-		r.evidence = r.evidence.With(r.recalled(r.evidence)...)
+		r.evidence = r.gather(ctx, names[:i])
 		r.repo = host.Repository(t.repository, r.wish(names)).For(w)
 		runs = append(runs, r)
 	}
 	return runs
-}
-
-// claims returns what is believed of the blobs before the registry is asked:
-// what the image says of its origin, what the caller named, and that the homes
-// among the targets will hold them.
-func (r *run) claims(homes []string) []mount.Fact {
-	var facts []mount.Fact
-	for _, a := range r.pusher.options.allowed {
-		facts = append(facts, mount.Fact{Allow: a})
-	}
-	if len(r.pusher.options.allowed) > 0 {
-		for _, h := range homes {
-			facts = append(facts, mount.Fact{Allow: h})
-		}
-	}
-	registry := r.host.Name()
-	for _, b := range r.inv.Blobs {
-		for _, o := range b.From {
-			if o.Registry == registry {
-				facts = append(facts, mount.At(b.Digest, o.Repository, o.Belief))
-			}
-		}
-		for _, s := range r.pusher.options.sources {
-			if s.RegistryStr() == registry && b.Role == mount.Layer {
-				facts = append(facts, mount.At(b.Digest, s.RepositoryStr(), mount.Listed))
-			}
-		}
-		if len(homes) > 0 {
-			facts = append(facts, mount.At(b.Digest, homes[0], mount.Confirmed))
-		}
-	}
-	return facts
 }
 
 // wish returns the scope that the whole push may need on this registry: the

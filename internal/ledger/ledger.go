@@ -75,16 +75,21 @@ func (l *Ledger) Traits(name string) mount.Traits {
 }
 
 // Evidence returns what is known of the given blobs for a push to target on a
-// host: the host's traits, and in which repositories the blobs were seen.
+// host: the host's traits, and the facts.
 func (l *Ledger) Evidence(name, target string, blobs []digest.Digest) mount.Evidence {
+	return mount.NewEvidence(target, l.Traits(name), l.Facts(name, target, blobs)...)
+}
+
+// Facts returns in which repositories of a host the given blobs were seen, and
+// which repositories are of no use for a push to target.
+func (l *Ledger) Facts(name, target string, blobs []digest.Digest) []mount.Fact {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.find(name)
 	if h == nil {
-		return mount.NewEvidence(target, mount.Priors(name))
+		return nil
 	}
 	now := l.now()
-	h.age(now)
 	var facts []mount.Fact
 	for _, d := range blobs {
 		e := h.blobs[d]
@@ -102,7 +107,7 @@ func (l *Ledger) Evidence(name, target string, blobs []digest.Digest) mount.Evid
 			facts = append(facts, mount.Doubt(d.source))
 		}
 	}
-	return mount.NewEvidence(target, h.traits, facts...)
+	return facts
 }
 
 // Record remembers facts that a push to target on a host has shown, and returns
