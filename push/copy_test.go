@@ -186,6 +186,32 @@ func TestCopyIndex(t *testing.T) {
 	})
 }
 
+// TestCopyBesideIndex: the config of an image, which is read to compare its
+// platform with those of an index behind the tag, is not read again.
+func TestCopyBesideIndex(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newCopying(t, 1, 100, registrytest.Behaviour{}, registrytest.Behaviour{Latency: time.Millisecond})
+		p := pusher(t, push.WithTransport(x.network))
+		if _, err := p.Push(t.Context(), multi(t, 1, true, "s390x", "riscv64", "386", "amd64", "ppc64le"), x.refs...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Push(t.Context(), onPlatform(t, 2, "arm64"), ref(t, copySource, "app:v2")); err != nil {
+			t.Fatal(err)
+		}
+		img, err := remote.Image(ref(t, copySource, "app:v2"), remote.WithTransport(x.network))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.image = img
+		x.source.ResetLog()
+		if _, err := x.push(t); err != nil {
+			t.Fatal(err)
+		}
+		x.complete(t, x.targets...)
+		x.atMost(t, 7, 1)
+	})
+}
+
 // TestCopySlow: a registry that is slow holds the others back for no longer than
 // it may.
 func TestCopySlow(t *testing.T) {

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -53,13 +54,22 @@ type Blob struct {
 
 	open   []opener // tried in turn
 	sealed error    // why nothing is in open
+	config *readConfig
 }
 
 // Open returns the compressed bytes: those that the digest is of. Each call
-// opens them anew. They are not verified, and closing is up to the caller. The
+// opens them anew, but for a config that was read already. They are not verified, and closing is up to the caller. The
 // error is an [*Error], of ErrSealed if the image does not hold the content, else
 // what the layer itself said.
 func (b Blob) Open() (io.ReadCloser, error) {
+	if content := b.config.content.Load(); content != nil {
+		return io.NopCloser(bytes.NewReader(*content)), nil
+	}
+	return b.openAnew()
+}
+
+// openAnew is Open for content that was not read before.
+func (b Blob) openAnew() (io.ReadCloser, error) {
 	var failed error
 	for _, open := range b.open {
 		rc, err := open()

@@ -115,7 +115,7 @@ func (w *walk) blob(m *Manifest, d v1.Descriptor, c content, role mount.Role, po
 	if !ok {
 		at = len(w.Blobs)
 		w.blobs[h] = at
-		w.Blobs = append(w.Blobs, Blob{Descriptor: d, sealed: c.sealed, Blob: mount.Blob{
+		w.Blobs = append(w.Blobs, Blob{Descriptor: d, sealed: c.sealed, config: newReadConfig(), Blob: mount.Blob{
 			Digest: h, Size: d.Size, Role: role,
 			Image: len(w.Manifests), Position: position, External: external,
 		}})

@@ -1,11 +1,15 @@
 package inventory
 
 import (
+	"bytes"
+	"io"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 func TestPlatformOf(t *testing.T) {
@@ -35,6 +39,65 @@ func TestPlatformOf(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// counted is an image whose config is a layer that counts how often it is opened.
+type counted struct {
+	v1.Image
+	opened *int
+	broken bool
+}
+
+func (c counted) ConfigLayer() (v1.Layer, error) { return countedLayer{c}, nil }
+
+type countedLayer struct{ image counted }
+
+func (l countedLayer) Digest() (v1.Hash, error)             { return l.image.ConfigName() }
+func (l countedLayer) DiffID() (v1.Hash, error)             { return l.image.ConfigName() }
+func (l countedLayer) Size() (int64, error)                 { return partial.Size(l.image) }
+func (l countedLayer) MediaType() (types.MediaType, error)  { return types.OCIConfigJSON, nil }
+func (l countedLayer) Uncompressed() (io.ReadCloser, error) { return l.Compressed() }
+func (l countedLayer) Compressed() (io.ReadCloser, error) {
+	*l.image.opened++
+	content, err := l.image.RawConfigFile()
+	if l.image.broken {
+		content = append(content, ' ')
+	}
+	return io.NopCloser(bytes.NewReader(content)), err
+}
+
+// TestConfigReadOnce: a config that was read for its platform is not read again,
+// neither for that nor to be sent, unless it is not what it should be.
+func TestConfigReadOnce(t *testing.T) {
+	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "arm64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for broken, want := range map[bool]int{false: 1, true: 3} {
+		opened := 0
+		inv, err := Of(counted{img, &opened, broken})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if p := inv.PlatformOf(inv.Root()); p == nil || p.Architecture != "arm64" {
+				t.Errorf("platform %v", p)
+			}
+		}
+		for range 2 {
+			rc, err := inv.Blobs[0].Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := io.ReadAll(rc)
+			if good := verify(content, inv.Blobs[0].Digest) == nil; err != nil || good == broken {
+				t.Errorf("%d bytes, %v", len(content), err)
+			}
+		}
+		if opened != want {
+			t.Errorf("opened %d times, want %d", opened, want)
 		}
 	}
 }
