@@ -190,7 +190,8 @@ func TestSinglePost(t *testing.T) {
 // behind.
 func TestManyPushes(t *testing.T) {
 	srv := registrytest.Start(t, registrytest.Behaviour{Latency: time.Millisecond})
-	p := pusher(t, push.WithConcurrency(16))
+	carrier := http.DefaultTransport.(*http.Transport).Clone()
+	p := pusher(t, push.WithConcurrency(16), push.WithTransport(carrier))
 	base := layers("base", 3, 20<<10)
 	images := make([]v1.Image, 50)
 	for i := range images {
@@ -227,9 +228,13 @@ func TestManyPushes(t *testing.T) {
 	if n := srv.Registry.Count().BytesTwice; n != 0 {
 		t.Errorf("%d bytes sent twice", n)
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	carrier.CloseIdleConnections()
 	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before+5 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Logf("%d requests, %d blobs, %d goroutines before, %d after", srv.Registry.Count().Requests, len(sent), before, runtime.NumGoroutine())
+	after := runtime.NumGoroutine()
+	t.Logf("%d requests, %d blobs, %d goroutines before, %d after", srv.Registry.Count().Requests, len(sent), before, after)
+	if after > before+5 {
+		t.Errorf("%d goroutines, %d before", after, before)
+	}
 }
