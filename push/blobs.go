@@ -125,13 +125,13 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 }
 
 // anew begins the step of a blob once more if it missed a mount from where the blob
-// was brought since.
+// was brought since; but once, since the registry may have another reason to mount
+// nothing from there.
 func (r *run) anew(w *work) {
 	known := r.known()
 	for _, o := range w.outcomes[w.round:] {
-		if o.Try.Kind == mount.Mount && known.Belief(w.blob.Digest, o.Try.From) == mount.Confirmed {
-			w.round = len(w.outcomes)
-			return
+		if !w.anew && o.Try.Kind == mount.Mount && known.Belief(w.blob.Digest, o.Try.From) == mount.Confirmed {
+			w.round, w.anew = len(w.outcomes), true
 		}
 	}
 }

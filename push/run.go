@@ -50,7 +50,8 @@ type run struct {
 type work struct {
 	index    int // of the blob in the inventory
 	blob     mount.Blob
-	round    int // index of the first outcome since the blob was last set out for
+	round    int  // index of the first outcome since the blob was last set out for
+	anew     bool // its step was begun once more
 	outcomes []mount.Outcome
 	answers  []transport.Answer // of the outcomes, in the same order
 	session  *transport.Session // open, for this blob
