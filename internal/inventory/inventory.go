@@ -58,9 +58,9 @@ type Blob struct {
 }
 
 // Open returns the compressed bytes: those that the digest is of. Each call
-// opens them anew, but for a config that was read already. They are not verified, and closing is up to the caller. The
-// error is an [*Error], of ErrSealed if the image does not hold the content, else
-// what the layer itself said.
+// opens them anew, but for a config that was read already. They are not verified,
+// and closing is up to the caller. The error is an [*Error], of ErrSealed if the
+// image does not hold the content, else what the layer itself said.
 func (b Blob) Open() (io.ReadCloser, error) {
 	if content := b.config.content.Load(); content != nil {
 		return io.NopCloser(bytes.NewReader(*content)), nil
