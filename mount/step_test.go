@@ -162,7 +162,13 @@ func TestStepUploads(t *testing.T) {
 		{name: "cut, and resumed", blob: small, facts: absent,
 			moves: []move{{"upload", cut(9)}, {"upload the rest", got(201)}}, end: Uploaded},
 		{name: "cut often, and resumed", blob: small, facts: absent,
-			moves: []move{{"upload", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", cut(9)}, {"upload the rest", got(201)}}, end: Uploaded},
+			moves: []move{{"upload", cut(9)}, {"upload the rest", from(9, cut(9))}, {"upload the rest", from(18, cut(9))}, {"upload the rest", from(27, cut(9))}, {"upload the rest", got(201)}}, end: Uploaded},
+		{name: "sent, and nothing held", blob: small, facts: absent,
+			moves: []move{{"upload", cut(90)}, {"upload the rest", cut(90)}, {"upload the rest", cut(90)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "held, and then no more", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", from(9, cut(9))}, {"upload the rest", from(9, cut(9))}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
+		{name: "answered in between, and more held", blob: small, facts: absent,
+			moves: []move{{"upload", cut(9)}, {"upload the rest", from(9, late(20))}, {"upload the rest", from(29, late(20))}, {"upload the rest", from(49, got(201))}}, end: Uploaded},
 		{name: "cut, and stuck", blob: small, facts: absent,
 			moves: []move{{"upload", cut(9)}, {"upload the rest", cut(0)}, {"upload the rest", cut(0)}, {"check", got(404)}, {"upload", got(201)}}, end: Uploaded},
 		{name: "cut, and out of step", blob: small, facts: absent,
@@ -350,13 +356,6 @@ func TestMaxSources(t *testing.T) {
 
 // cut returns the outcome of an upload that broke off after n more bytes.
 func cut(n int64) Outcome { return Outcome{Session: true, Sent: n} }
-
-// behind returns the outcome of sending the rest to a session that stands
-// elsewhere by then.
-func behind() Outcome { return Outcome{Status: 416, Session: true, Sent: 9} }
-
-// whole returns the outcome of an upload whose answer was lost.
-func whole() Outcome { return Outcome{Session: true, Sent: 50 << 20, Whole: true} }
 
 // TestStepPhantoms: on hosts that were seen to answer 201 without mounting, a
 // 201 is verified.

@@ -109,6 +109,9 @@ type Outcome struct {
 	// was all that was to be sent.
 	Sent  int64
 	Whole bool
+	// Offset is where an upload that was resumed went on, in bytes of the blob: what
+	// the session held by then. It is 0 if that is not known.
+	Offset int64
 	// Digest is the Docker-Content-Digest of the answer, if there was one.
 	Digest digest.Digest
 	// Limited says that the answer was a rate limit, whatever its status.

@@ -78,19 +78,20 @@ func (s Step) instead(o Outcome) Try {
 // answer was lost, most likely, and a Check comes first.
 func (s Step) resume(outcomes []Outcome) (Try, bool) {
 	at, stuck, resumes := -1, 0, 0
+	var held int64 // by the session
 	for i, o := range outcomes {
 		if o.Try.Kind != Upload {
 			continue
 		}
 		at = i
-		if !o.Try.Resume {
-			stuck = 0
+		switch {
+		case !o.Try.Resume:
+			stuck, held = 0, 0
 			continue
+		case o.Offset > held: // the try before it has brought something
+			stuck, held = 0, o.Offset
 		}
-		resumes++
-		if stuck++; o.Sent > 0 && o.Status != 416 {
-			stuck = 0
-		}
+		stuck, resumes = stuck+1, resumes+1
 	}
 	if at < 0 || stuck >= maxStuck || resumes >= maxResumes {
 		return Try{}, false

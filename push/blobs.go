@@ -210,7 +210,7 @@ func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
 	w.outcomes = append(w.outcomes, mount.Outcome{
 		Try: t, Status: a.Status, Digest: a.Digest, Limited: a.Limited, Corrupt: a.Corrupt,
 		Session: w.session != nil && (t.Kind == mount.Upload || a.Status == http.StatusAccepted),
-		Sent:    a.Sent, Whole: a.Sent >= w.blob.Size, Fatal: a.Content || w.err != nil,
+		Sent:    a.Sent, Whole: a.Sent >= w.blob.Size, Offset: a.Offset, Fatal: a.Content || w.err != nil,
 	})
 	r.learnAnswer(began, mount.Learn(w.blob, r.known(), w.outcomes[w.round:])...)
 	return nil

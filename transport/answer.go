@@ -34,6 +34,9 @@ type Answer struct {
 	Content bool
 	// Sent counts the bytes of content that went out, over all repeats.
 	Sent int64
+	// Offset is where a resumed upload went on, by what the registry said, in bytes
+	// of the content; 0 if it said nothing.
+	Offset int64
 	// Requests counts the HTTP requests that the answer took.
 	Requests int
 

@@ -84,7 +84,9 @@ func (s *Session) Resume(ctx context.Context, d digest.Digest, body Body, size i
 	if size <= 0 {
 		size = body.Size - offset
 	}
-	return s.parts(ctx, content, offset, size).after(a)
+	sent := s.parts(ctx, content, offset, size).after(a)
+	sent.Offset = offset
+	return sent
 }
 
 // parts sends open content from offset on in PATCHes of the given size, and
