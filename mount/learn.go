@@ -184,7 +184,7 @@ func LearnCancel(status int) []Fact {
 	switch status {
 	case 200, 202, 204:
 		return []Fact{see(Cancels, true)}
-	case 405, 501:
+	case 400, 405, 501:
 		return []Fact{see(Cancels, false)}
 	}
 	return nil

@@ -48,7 +48,7 @@ const (
 	// Lists: the host lists the manifests that refer to another by itself, so that
 	// no tag has to be kept for that (OCI-Subject: zot, olareg).
 	Lists
-	// Cancels: a session can be deleted (not on registries that answer 405).
+	// Cancels: a session can be deleted (ggcr answers 400, others 405).
 	Cancels
 	// Validates: a manifest that names a blob which the repository does not hold is
 	// refused, so that the manifest verifies what was mounted.

@@ -322,16 +322,31 @@ func (r *run) cancel(ctx context.Context, w *work) {
 		return
 	}
 	w.session, w.used = nil, false
-	if cancels, known := r.known().Traits().Known(mount.Cancels); known && !cancels {
-		return
-	}
 	r.cancels.Go(func() {
-		most := cancelTime
+		most, alone := cancelTime, r.cancelling
 		if ctx.Err() != nil {
-			most = hurriedTime
+			most, alone = hurriedTime, nil
 		}
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), most)
 		defer stop()
-		r.learn(mount.LearnCancel(r.count(session.Cancel(ctx)).Status)...)
+		r.giveUp(ctx, session, alone)
 	})
+}
+
+// giveUp deletes a session, unless the registry deletes none. As long as that is
+// not known, one is deleted after the other: alone holds the one that is.
+func (r *run) giveUp(ctx context.Context, session *transport.Session, alone chan struct{}) {
+	cancels, known := r.known().Traits().Known(mount.Cancels)
+	if !known && alone != nil {
+		select {
+		case alone <- struct{}{}:
+			defer func() { <-alone }()
+		case <-ctx.Done():
+			return
+		}
+		cancels, known = r.known().Traits().Known(mount.Cancels)
+	}
+	if cancels || !known {
+		r.learn(mount.LearnCancel(r.count(session.Cancel(ctx)).Status)...)
+	}
 }

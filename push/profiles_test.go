@@ -161,18 +161,13 @@ func TestProfiles(t *testing.T) {
 	golden(t, goldenPath(".", "profiles"), table)
 }
 
-// atOnce is how many more requests a push may make that sets out for all blobs
-// at once, since none can learn from another what the registry does. ggcr's
-// registry, which shares all blobs and mounts none, takes them.
-const atOnce = 3
-
 // noDearer fails the test unless ours succeeded and cost no more than theirs.
-func noDearer(t *testing.T, name string, ours, theirs price, allowed int) {
+func noDearer(t *testing.T, name string, ours, theirs price) {
 	t.Helper()
 	switch {
 	case ours.err != nil:
 		t.Errorf("%s: %v", name, ours.err)
-	case theirs.err == nil && (ours.requests > theirs.requests+allowed || ours.layers > theirs.layers):
+	case theirs.err == nil && (ours.requests > theirs.requests || ours.layers > theirs.layers):
 		t.Errorf("%s: %s requests and layers, ggcr %s", name, ours, theirs)
 	}
 }
@@ -188,8 +183,8 @@ func profile(t *testing.T, k registrytest.Known) string {
 			cell = "varies"
 		}
 		row += fmt.Sprintf(" %-17s", cell+" : "+theirs.String())
-		noDearer(t, s.name, ours, theirs, 0)
-		noDearer(t, s.name+", eight at once", priceOf(t, k.Behaviour, s, crossmount(t, 8)), theirs, atOnce)
+		noDearer(t, s.name, ours, theirs)
+		noDearer(t, s.name+", eight at once", priceOf(t, k.Behaviour, s, crossmount(t, 8)), theirs)
 	}
 	return strings.TrimRight(row, " ") + "\n"
 }

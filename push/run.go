@@ -29,7 +29,8 @@ type run struct {
 	sharing sharing // of content, with other runs
 
 	// cancels are sessions that are being cancelled. Push waits for them.
-	cancels sync.WaitGroup
+	cancels    sync.WaitGroup
+	cancelling chan struct{} // holds the one that is, before it is known whether the registry cancels any
 
 	// repairs is held while a manifest is repaired: those that share blobs are
 	// repaired one after the other, so that a blob is brought again once.
@@ -79,7 +80,7 @@ func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory,
 		r := &run{
 			pusher: p, host: host, target: t, inv: inv, homes: shared, place: i,
 			policy: p.options.policy, blobs: blobs, manifests: map[digest.Digest]bool{},
-			refs: make([]RefReport, len(t.refs)), repairs: make(chan struct{}, 1),
+			refs: make([]RefReport, len(t.refs)), repairs: make(chan struct{}, 1), cancelling: make(chan struct{}, 1),
 		}
 		for i, b := range blobs {
 			r.work = append(r.work, &work{index: i, blob: b})
