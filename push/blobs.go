@@ -315,7 +315,7 @@ func (r *run) sent(ctx context.Context, w *work, a transport.Answer) transport.A
 }
 
 // cancel gives up the session of a blob, if one is open. It does not wait, and
-// goes on when the push is cancelled.
+// goes on when the push is cancelled, but then in a hurry.
 func (r *run) cancel(ctx context.Context, w *work) {
 	session := w.session
 	if session == nil {
@@ -323,26 +323,38 @@ func (r *run) cancel(ctx context.Context, w *work) {
 	}
 	w.session, w.used = nil, false
 	r.cancels.Go(func() {
-		most, alone := cancelTime, r.cancelling
-		if ctx.Err() != nil {
-			most, alone = hurriedTime, nil
-		}
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), most)
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 		defer stop()
-		r.giveUp(ctx, session, alone)
+		ended := make(chan struct{})
+		defer close(ended)
+		r.cancels.Go(func() { r.hurried(ended, stop) })
+		r.giveUp(ctx, session)
 	})
 }
 
+// hurried stops what goes on soon after the push was cancelled, unless it has ended.
+func (r *run) hurried(ended <-chan struct{}, stop func()) {
+	select {
+	case <-ended:
+		return
+	case <-r.hurry:
+	}
+	select {
+	case <-ended:
+	case <-time.After(hurriedTime):
+		stop()
+	}
+}
+
 // giveUp deletes a session, unless the registry deletes none. As long as that is
-// not known, one is deleted after the other: alone holds the one that is.
-func (r *run) giveUp(ctx context.Context, session *transport.Session, alone chan struct{}) {
+// not known, one is deleted after the other, unless the push was cancelled.
+func (r *run) giveUp(ctx context.Context, session *transport.Session) {
 	cancels, known := r.known().Traits().Known(mount.Cancels)
-	if !known && alone != nil {
+	if !known {
 		select {
-		case alone <- struct{}{}:
-			defer func() { <-alone }()
-		case <-ctx.Done():
-			return
+		case r.cancelling <- struct{}{}:
+			defer func() { <-r.cancelling }()
+		case <-r.hurry:
 		}
 		cancels, known = r.known().Traits().Known(mount.Cancels)
 	}

@@ -31,6 +31,7 @@ type run struct {
 	// cancels are sessions that are being cancelled. Push waits for them.
 	cancels    sync.WaitGroup
 	cancelling chan struct{} // holds the one that is, before it is known whether the registry cancels any
+	hurry      chan struct{} // closed when the push is cancelled
 
 	// repairs is held while a manifest is repaired: those that share blobs are
 	// repaired one after the other, so that a blob is brought again once.
@@ -80,7 +81,7 @@ func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory,
 		r := &run{
 			pusher: p, host: host, target: t, inv: inv, homes: shared, place: i,
 			policy: p.options.policy, blobs: blobs, manifests: map[digest.Digest]bool{},
-			refs: make([]RefReport, len(t.refs)), repairs: make(chan struct{}, 1), cancelling: make(chan struct{}, 1),
+			refs: make([]RefReport, len(t.refs)), repairs: make(chan struct{}, 1), cancelling: make(chan struct{}, 1), hurry: make(chan struct{}),
 		}
 		for i, b := range blobs {
 			r.work = append(r.work, &work{index: i, blob: b})
@@ -115,6 +116,7 @@ func (r *run) wish(targets []string) auth.Scope {
 
 // push brings the image to the repository and keeps what became of it.
 func (r *run) push(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { close(r.hurry) })()
 	err := r.bring(ctx)
 	r.sharing.leftAll()
 	if err == nil {
