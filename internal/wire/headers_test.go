@@ -130,34 +130,6 @@ func TestParseChallenges(t *testing.T) {
 	}
 }
 
-func TestNextLink(t *testing.T) {
-	request := "https://r.example/v2/a/tags/list?n=2"
-	tests := []struct {
-		headers []string
-		want    string
-	}{
-		{nil, ""},
-		{[]string{`</v2/a/tags/list?last=b&n=2>; rel="next"`}, "https://r.example/v2/a/tags/list?last=b&n=2"},
-		{[]string{`<?last=b>;rel=next`}, "https://r.example/v2/a/tags/list?last=b"},
-		{[]string{`<http://r.example/x>; rel="next"`}, "https://r.example/x"},
-		{[]string{`</p>; rel="prev", </n>; title="a, b;c"; rel="last NEXT"`}, "https://r.example/n"},
-		{[]string{`</p>; rel=prev`, `</n>; rel=next`}, "https://r.example/n"},
-		{[]string{`</p>; rel=prev`}, ""},
-		{[]string{`</p>`}, ""},
-		{[]string{`rel=next`}, ""},
-		{[]string{`<https://evil.example/n>; rel=next`}, ""},
-		{[]string{`<https://u:p@r.example/n>; rel=next`}, ""},
-		{[]string{`<ftp://r.example/n>; rel=next`}, ""},
-		{[]string{`</n`}, ""},
-	}
-	for _, tt := range tests {
-		u, ok := NextLink(mustURL(t, request), http.Header{"Link": tt.headers})
-		if ok != (tt.want != "") || ok && u.String() != tt.want {
-			t.Errorf("%q: %v, %v; want %q", tt.headers, u, ok, tt.want)
-		}
-	}
-}
-
 func FuzzResolveLocation(f *testing.F) {
 	for _, s := range []string{"/x?mount=1&a=%2b", "http://h/x?_state=a==", "//h", "http://u:p@h/", "x:y", "?", "#", "\x7f", "/x?&&from"} {
 		f.Add(s)
@@ -216,6 +188,5 @@ func FuzzParseChallenges(f *testing.F) {
 				t.Fatalf("%q gave %+v", header, c)
 			}
 		}
-		NextLink(&url.URL{Scheme: "http", Host: "h"}, http.Header{"Link": {header}})
 	})
 }
