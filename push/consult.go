@@ -2,25 +2,14 @@ package push
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/auth"
-	"github.com/crossmount/crossmount/internal/inventory"
-	"github.com/crossmount/crossmount/mount"
 	"github.com/crossmount/crossmount/transport"
 )
-
-// maxChildren bounds how many images of an index are read to learn what a
-// repository holds.
-const maxChildren = 8
 
 // book is a manifest that may be read to learn what its repository holds.
 type book struct {
@@ -30,7 +19,8 @@ type book struct {
 // Observe reads the manifest behind ref, and those below it, and remembers which
 // blobs the repository holds: later pushes to the same registry may mount them
 // from there. No layer is read. It takes one request, and one more for each
-// image of an index.
+// image of an index, of which 64 are read at most. What was read before an error
+// is remembered all the same.
 func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
 	if ref == nil {
 		return &Error{Op: "observe", Err: fmt.Errorf("%w: it is nil", ErrReference)}
@@ -40,20 +30,13 @@ func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
 	defer p.leave(repo.Registry)
 	at := []group{{registry: repo.Registry}}
 	p.keeper.recall(ctx, at)
-	r := h.Repository(repo, auth.Scope{})
-	blobs, a, err := read(ctx, r, book{repo.RepositoryStr(), ref.Identifier()}, nil)
+	reading := reading{repo: h.Repository(repo, auth.Scope{}), repository: repo.RepositoryStr(), left: maxObserved}
+	err := reading.read(ctx, ref.Identifier())
+	p.ledger.Record(h.Name(), repo.RepositoryStr(), reading.facts()...)
+	p.keeper.keep(ctx, at)
 	if err != nil {
 		return &Error{Op: "observe", Ref: ref.Name(), Err: err}
 	}
-	if len(blobs) == 0 {
-		return &Error{Op: "observe", Ref: ref.Name(), Err: a.Failure()}
-	}
-	var facts []mount.Fact
-	for d := range blobs {
-		facts = append(facts, mount.At(d, repo.RepositoryStr(), mount.Confirmed))
-	}
-	p.ledger.Record(h.Name(), repo.RepositoryStr(), facts...)
-	p.keeper.keep(ctx, at)
 	return nil
 }
 
@@ -68,20 +51,16 @@ func (r *run) consult(ctx context.Context) error {
 		if !r.plan(r.policy).WorthReading(b.repository) || !r.pusher.open(r.host.Name(), b) {
 			continue
 		}
-		blobs, a, err := read(ctx, r.repo, b, r.platforms())
-		r.count(a)
+		reading := reading{repo: r.repo, repository: b.repository, platforms: r.platforms(), left: maxConsulted}
+		err := reading.read(ctx, b.reference)
+		r.count(transport.Answer{Requests: reading.requests})
+		r.learn(reading.facts()...)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err != nil || len(blobs) == 0 {
-			r.pusher.options.log.Debug("not read", "repository", b.repository, "reference", b.reference, "status", a.Status, "err", err)
-			continue
+		if err != nil {
+			r.pusher.options.log.Debug("not read", "repository", b.repository, "reference", b.reference, "err", err)
 		}
-		var facts []mount.Fact
-		for d := range blobs {
-			facts = append(facts, mount.At(d, b.repository, mount.Confirmed))
-		}
-		r.learn(facts...)
 	}
 	return nil
 }
@@ -125,13 +104,6 @@ func (r *run) platforms() []*v1.Platform {
 	return out
 }
 
-// wanted says whether the image of an index that is for the platform said is worth
-// reading for images for the given platforms. All are, where it is not said.
-func wanted(said *v1.Platform, platforms []*v1.Platform) bool {
-	return said == nil || len(platforms) == 0 ||
-		slices.ContainsFunc(platforms, func(p *v1.Platform) bool { return inventory.SamePlatform(said, p) })
-}
-
 // open says whether a manifest has not been read by this Pusher yet.
 func (p *Pusher) open(host string, b book) bool {
 	p.mu.Lock()
@@ -149,47 +121,3 @@ func (p *Pusher) open(host string, b book) bool {
 
 // maxBooks bounds how many manifests a Pusher remembers to have read.
 const maxBooks = 4096
-
-// read returns the blobs that a manifest names: of an index, those of the images
-// for the given platforms, or of all of them if none is given.
-func read(ctx context.Context, r *transport.Repository, b book, platforms []*v1.Platform) (map[digest.Digest]bool, transport.Answer, error) {
-	a, m := r.SourceManifest(ctx, b.repository, b.reference)
-	if !a.Heard() {
-		return nil, a, a.Failure()
-	}
-	if a.Status != http.StatusOK || m.Body == nil {
-		return nil, a, nil
-	}
-	var doc struct {
-		Config    v1.Descriptor   `json:"config"`
-		Layers    []v1.Descriptor `json:"layers"`
-		Manifests []v1.Descriptor `json:"manifests"`
-	}
-	if err := json.Unmarshal(m.Body, &doc); err != nil {
-		return nil, a, errors.Join(errors.New("manifest is no JSON"), err)
-	}
-	blobs := map[digest.Digest]bool{}
-	for _, d := range append(doc.Layers, doc.Config) {
-		if d.Digest.Hex != "" && d.MediaType.IsDistributable() {
-			blobs[digest.Digest(d.Digest.String())] = true
-		}
-	}
-	children := 0
-	for _, child := range doc.Manifests {
-		if !wanted(child.Platform, platforms) {
-			continue
-		}
-		if children++; children > maxChildren {
-			break
-		}
-		below, answer, err := read(ctx, r, book{b.repository, child.Digest.String()}, platforms)
-		a.Requests += answer.Requests
-		if err != nil {
-			return blobs, a, err
-		}
-		for d := range below {
-			blobs[d] = true
-		}
-	}
-	return blobs, a, nil
-}

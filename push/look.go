@@ -115,16 +115,22 @@ func (r *run) stands() {
 
 // proves returns what a manifest that stands in the target proves of the blobs
 // of the image: a registry holds what its manifests name. Of an index, the
-// manifests for the platforms that the image has are read too.
+// manifests for the platforms that the image has are read too, one for each.
 func (r *run) proves(ctx context.Context, m transport.Manifest) []mount.Fact {
-	var doc struct {
-		Config    v1.Descriptor   `json:"config"`
-		Layers    []v1.Descriptor `json:"layers"`
-		Manifests []v1.Descriptor `json:"manifests"`
-	}
+	var doc manifestParts
 	if json.Unmarshal(m.Body, &doc) != nil {
 		return nil
 	}
+	facts := r.provesNamed(doc)
+	matched := map[digest.Digest]bool{}
+	for _, child := range doc.Manifests {
+		facts = append(facts, r.provesChild(ctx, child, matched)...)
+	}
+	return facts
+}
+
+// provesNamed returns what an image manifest proves.
+func (r *run) provesNamed(doc manifestParts) []mount.Fact {
 	named := map[digest.Digest]bool{digest.Digest(doc.Config.Digest.String()): true}
 	for _, l := range doc.Layers {
 		named[digest.Digest(l.Digest.String())] = l.MediaType.IsDistributable()
@@ -135,9 +141,6 @@ func (r *run) proves(ctx context.Context, m transport.Manifest) []mount.Fact {
 			facts = append(facts, mount.InTarget(b.Digest, mount.Present))
 		}
 	}
-	for _, child := range doc.Manifests {
-		facts = append(facts, r.provesChild(ctx, child)...)
-	}
 	return facts
 }
 
@@ -146,8 +149,9 @@ func (r *run) proves(ctx context.Context, m transport.Manifest) []mount.Fact {
 const worthReading = 3
 
 // provesChild returns what one manifest of an index that stands in the target
-// proves. The very manifest that is to be pushed proves its blobs unread.
-func (r *run) provesChild(ctx context.Context, child v1.Descriptor) []mount.Fact {
+// proves. The very manifest that is to be pushed proves its blobs unread; of those
+// for a platform, the first is read, and its image is matched then.
+func (r *run) provesChild(ctx context.Context, child v1.Descriptor, matched map[digest.Digest]bool) []mount.Fact {
 	d := digest.Digest(child.Digest.String())
 	for _, m := range r.inv.Manifests {
 		if m.Digest == d {
@@ -158,15 +162,17 @@ func (r *run) provesChild(ctx context.Context, child v1.Descriptor) []mount.Fact
 		}
 	}
 	for _, m := range r.inv.Manifests {
-		if len(m.Blobs) < worthReading || !inventory.SamePlatform(child.Platform, r.inv.PlatformOf(m)) {
+		if matched[m.Digest] || len(m.Blobs) < worthReading || !inventory.SamePlatform(child.Platform, r.inv.PlatformOf(m)) {
 			continue
 		}
+		matched[m.Digest] = true
 		a, old := r.repo.Manifest(ctx, d.String())
 		r.count(a)
-		if old.Body == nil {
+		var doc manifestParts
+		if json.Unmarshal(old.Body, &doc) != nil {
 			return nil
 		}
-		return r.proves(ctx, old)
+		return r.provesNamed(doc)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -72,16 +71,6 @@ func (a Answer) Has(code wire.Code) bool { return a.error().has(code) }
 
 // Tags returns the tags that the registry says it has set (OCI-Tag headers).
 func (a Answer) Tags() []string { return a.header.Values("OCI-Tag") }
-
-// Listed returns the tags in the answer to [Repository.Tags], and whether the
-// list could be read: of a long one, only the beginning is kept.
-func (a Answer) Listed() (tags []string, ok bool) {
-	var list struct {
-		Tags []string `json:"tags"`
-	}
-	err := json.Unmarshal(a.body, &list)
-	return list.Tags, a.Status == http.StatusOK && err == nil
-}
 
 // Failure returns the answer as an error: for the caller who cannot go on. It is
 // an *[Error], whatever the status.

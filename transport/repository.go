@@ -167,8 +167,8 @@ func (a Answer) ETag() string {
 	return tag
 }
 
-// Tags asks for at most n tags of the repository (spec end-8b): see
-// [Answer.Listed]. 404 with NAME_UNKNOWN says that there is no repository.
+// Tags asks for at most n tags of the repository (spec end-8b), of which the
+// status is what is of use: 404 says that there is no repository.
 func (r *Repository) Tags(ctx context.Context, n int) Answer {
 	return r.do(ctx, call{
 		op: "list tags", request: wire.Request{Kind: wire.TagList, Repository: r.path(), N: n},
