@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -119,5 +120,26 @@ func TestWithoutDiscovery(t *testing.T) {
 		if strings.Contains(e.URL, "mount=") && e.From == "" {
 			t.Errorf("%s %s", e.Method, e.URL)
 		}
+	}
+}
+
+// TestBaseReadOnce: a Pusher reads the manifest of a base once, and remembers what
+// it said for other repositories and images.
+func TestBaseReadOnce(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{})
+	s := &stage{Server: srv, base: layers("base", 6, layerSize), app: layers("app", 3, layerSize)}
+	seed(t, srv.Registry, "base", "v1", image(t, "base", s.base...))
+	p := pusher(t, push.WithBases(ref(t, srv.Host, "base:v1")))
+	for i := range 4 {
+		img := image(t, fmt.Sprint(i), append(layers(fmt.Sprint("new", i), 3, layerSize), s.base...)...)
+		if _, err := p.Push(context.Background(), img, ref(t, srv.Host, fmt.Sprintf("app%d:v1", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := manifestReads(srv.Registry, "base"); n != 1 {
+		t.Errorf("the base was read %d times", n)
+	}
+	if n := srv.Registry.Count().Bytes / layerSize; n != 4*3 {
+		t.Errorf("%d layers sent, want 12", n)
 	}
 }

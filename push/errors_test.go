@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -204,7 +205,8 @@ func TestOptions(t *testing.T) {
 	for name, opt := range map[string]push.Option{
 		"nil option": nil, "nil keychain": push.WithKeychain(nil), "nil transport": push.WithTransport(nil),
 		"nil logger": push.WithLogger(nil), "no concurrency": push.WithConcurrency(0), "huge concurrency": push.WithConcurrency(1 << 20),
-		"source without name": push.WithSources(emptyRepository()),
+		"source without name": push.WithSources(emptyRepository()), "no base": push.WithBases(nil), "nil evidence": push.WithEvidence(nil),
+		"no name to mount from": push.WithMountsFrom(""), "all names to mount from": push.WithMountsFrom("/"), "no stall": push.WithStall(0),
 	} {
 		if _, err := push.New(opt); err == nil {
 			t.Errorf("%s: no error", name)
@@ -212,6 +214,28 @@ func TestOptions(t *testing.T) {
 	}
 	if _, err := push.New(push.WithForceUpload(), push.WithStrictChecks()); err == nil {
 		t.Error("force and strict: no error")
+	}
+}
+
+// TestUserAgent: every request says what the caller wants it to say, those for
+// tokens too.
+func TestUserAgent(t *testing.T) {
+	for want, opts := range map[string][]push.Option{"crossmount": nil, "builder/1.2": {push.WithUserAgent("builder/1.2")}} {
+		a := startAuthorized(t, registrytest.Behaviour{}, registrytest.TokenBehaviour{})
+		n := 0
+		spy := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if n++; r.UserAgent() != want {
+				t.Errorf("%s %s: User-Agent %q, want %q", r.Method, r.URL.Path, r.UserAgent(), want)
+			}
+			return http.DefaultTransport.RoundTrip(r)
+		})
+		p := pusher(t, append(opts, alice(), push.WithConcurrency(1), push.WithTransport(spy))...)
+		if _, err := p.Push(context.Background(), image(t, "1", layer("l", 1<<10)), ref(t, a.Host, "team/app:v1")); err != nil {
+			t.Fatal(err)
+		}
+		if n != a.total() {
+			t.Errorf("%d requests seen of %d", n, a.total())
+		}
 	}
 }
 

@@ -182,8 +182,10 @@ func TestObserveFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.Registry.Inject(registrytest.Fault{
-		Do:    registrytest.Status(404),
-		Match: func(e registrytest.Entry) bool { return e.Kind == wire.ManifestGet && strings.HasSuffix(e.URL, gone.String()) },
+		Do: registrytest.Status(404),
+		Match: func(e registrytest.Entry) bool {
+			return e.Kind == wire.ManifestGet && strings.HasSuffix(e.URL, gone.String())
+		},
 	})
 	if err := p.Observe(context.Background(), ref(t, srv.Host, "base:v1")); !errors.As(err, &why) || why.Status != 404 {
 		t.Errorf("one of two is gone: %v", err)

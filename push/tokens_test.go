@@ -88,6 +88,7 @@ func tokenCases() []tokenCase {
 		{name: "last scope only, opaque", source: "base", tokens: tb{LastOnly: true, Opaque: true}, requests: 10},
 		{name: "repeated scopes refused", source: "base", tokens: tb{RefuseRepeated: true}, requests: 9},
 		{name: "two repositories", refs: []string{"team/app:v1", "team/copy:v1"}, requests: 12},
+		{name: "two repositories, 403 when the source is named", source: "base", refs: []string{"team/app:v1", "team/copy:v1"}, tokens: tb{Users: only, RefuseForeign: 403}, requests: 13},
 	}
 }
 
