@@ -94,6 +94,7 @@ func TestSparse(t *testing.T) {
 		hold    string // the repository that holds arm
 		claim   bool   // an annotation says so
 		sources bool   // the caller names it
+		base    bool   // the caller names it as that of a base image
 		first   bool   // it is a target as well
 		nested  bool   // arm is in an index of its own
 		b       registrytest.Behaviour
@@ -104,6 +105,7 @@ func TestSparse(t *testing.T) {
 		{name: "in the target, which forbids HEAD", hold: "app", b: registrytest.Behaviour{ManifestHeadStatus: 403}},
 		{name: "elsewhere, an annotation says where", hold: "other", claim: true},
 		{name: "elsewhere, the caller says where", hold: "other", sources: true},
+		{name: "elsewhere, where a base is", hold: "other", base: true},
 		{name: "elsewhere, in an index of its own", hold: "other", sources: true, nested: true},
 		{name: "in another target", hold: "first", first: true},
 		{name: "elsewhere, nobody says where", hold: "other", fails: true},
@@ -138,6 +140,9 @@ func TestSparse(t *testing.T) {
 			var opts []push.Option
 			if c.sources {
 				opts = append(opts, push.WithSources(ref(t, srv.Host, c.hold).Context()))
+			}
+			if c.base {
+				opts = append(opts, push.WithBases(ref(t, srv.Host, c.hold+":base")))
 			}
 			refs := []name.Reference{ref(t, srv.Host, "app:v1")}
 			if c.first {

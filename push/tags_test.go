@@ -229,8 +229,12 @@ func TestImmutableAnswers(t *testing.T) {
 		{"plain text", 409, "tag v1 is immutable", true},
 		{"not a word of it", 403, refusal("DENIED", "requested access to the resource is denied"), false},
 	} {
-		for _, same := range []bool{true, false} {
-			r := registrytest.New(registrytest.Behaviour{})
+		for i := range 4 {
+			same, b := i%2 == 0, registrytest.Behaviour{}
+			if i > 1 {
+				b.ManifestHeadStatus = 403
+			}
+			r := registrytest.New(b)
 			at := old
 			if same {
 				at = img
