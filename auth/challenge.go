@@ -19,19 +19,24 @@ type challenge struct {
 // Harbor offers both. secure says that the challenge came over https.
 func choose(offered []wire.Challenge, secure bool) (*challenge, error) {
 	var basic *challenge
+	var unusable error
 	for _, c := range offered {
 		switch {
 		case c.Scheme == "bearer" && c.Realm != "":
 			realm, err := checkRealm(c.Realm, secure)
 			if err != nil {
-				return nil, err
+				unusable = err
+				continue
 			}
 			return &challenge{bearer: true, realm: realm, service: c.Service, scope: c.Scope}, nil
 		case c.Scheme == "basic" && basic == nil:
 			basic = &challenge{}
 		}
 	}
-	return basic, nil
+	if basic != nil {
+		return basic, nil
+	}
+	return nil, unusable
 }
 
 // checkRealm refuses realms that credentials must not go to whatever the network. Which addresses may be

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -33,7 +34,9 @@ func (h *Host) exchange(ctx context.Context, ch *challenge, cred credential, tar
 	if ch.realm.RawQuery != "" {
 		stand += "?" + ch.realm.RawQuery
 	}
-	reply, err := transport.Exchange(ctx, h.config.Registry, authn.FromConfig(cred.config), m, want.Params(),
+	limited, stop := h.limit(ctx)
+	defer stop()
+	reply, err := transport.Exchange(limited, h.config.Registry, authn.FromConfig(cred.config), m, want.Params(),
 		&transport.Challenge{Scheme: "bearer", Parameters: map[string]string{"realm": stand, "service": ch.service}})
 	log := h.config.Logger.With("host", h.config.Registry.RegistryStr(), "realm", ch.realm.Host, "scope", want.String())
 	secret := ""
@@ -43,6 +46,9 @@ func (h *Host) exchange(ctx context.Context, ch *challenge, cred credential, tar
 	}
 	if !usable(secret) {
 		e := h.exchangeError(ch, m, want)
+		if context.Cause(limited) == errSilent {
+			e.Err = errSilent
+		}
 		log.DebugContext(ctx, "no token", "error", e)
 		return nil, e
 	}
@@ -53,6 +59,17 @@ func (h *Host) exchange(ctx context.Context, ch *challenge, cred credential, tar
 	}
 	log.DebugContext(ctx, "token", "granted", t.granted.String(), "claimed", t.claimed, "life", life)
 	return t, nil
+}
+
+// errSilent says that a token server took a request and did not answer it.
+var errSilent = errors.New("it did not answer in time")
+
+// limit bounds one exchange.
+func (h *Host) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if h.config.Wait <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, h.config.Wait, errSilent)
 }
 
 // exchangeError tells why there is no token. It is made from what the messenger saw and never from the error

@@ -57,6 +57,9 @@ type Config struct {
 	// Logger gets a debug line for each token request; nil means none. No line holds a secret.
 	Logger *slog.Logger
 
+	// Wait is how long one token request may take; 0 is for ever.
+	Wait time.Duration
+
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

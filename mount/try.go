@@ -109,6 +109,9 @@ type Outcome struct {
 	// was all that was to be sent.
 	Sent  int64
 	Whole bool
+	// Late says that all content of an upload was out and no answer to that came in
+	// time.
+	Late bool
 	// Offset is where an upload that was resumed went on, in bytes of the blob: what
 	// the session held by then. It is 0 if that is not known.
 	Offset int64

@@ -8,6 +8,7 @@ const maxRefusals = 2
 const (
 	maxResumes = 100     // of one blob; a long upload over a bad line may be cut often
 	maxStuck   = 2       // resumes in a row that bring no byte
+	maxLate    = 2       // uploads of one blob whose answer does not come in time
 	minChunk   = 1 << 18 // bytes: a host that takes no chunk of this size takes no upload
 	cutRate    = 1e-11   // how likely an upload is cut, for each byte
 	cutPause   = 0.1     // seconds until the session of an upload that was cut is asked: what was on the way has to be taken in
@@ -93,7 +94,7 @@ func (s Step) resume(outcomes []Outcome) (Try, bool) {
 		}
 		stuck, resumes = stuck+1, resumes+1
 	}
-	if at < 0 || stuck >= maxStuck || resumes >= maxResumes {
+	if at < 0 || stuck >= maxStuck || resumes >= maxResumes || unanswered(outcomes) >= maxLate {
 		return Try{}, false
 	}
 	cut := outcomes[at]
@@ -101,7 +102,7 @@ func (s Step) resume(outcomes []Outcome) (Try, bool) {
 		return Try{}, false
 	}
 	checked := at < len(outcomes)-1
-	if cut.Whole && !checked && s.checks(outcomes) {
+	if (cut.Whole || cut.Late) && !checked && s.checks(outcomes) {
 		return Try{}, false
 	}
 	t := Try{Kind: Upload, Form: cut.Try.Form, Chunk: cut.Try.Chunk, Resume: true, Pause: cutPause}
@@ -121,6 +122,10 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 	}
 	if last.Try.Kind == Upload && s.limits(outcomes) > maxRefusals {
 		return true
+	}
+	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
+	if unanswered(outcomes) >= maxLate {
+		return !unsure
 	}
 	if _, ok := s.resume(outcomes); ok {
 		return false
@@ -144,8 +149,18 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 	if forms[Put] > 1 || forms[Stream] > 1 || next.Form == Chunks && next.Chunk < minChunk {
 		return true
 	}
-	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
 	return (begun >= s.policy.Uploads || refused >= maxRefusals) && !unsure && !s.again(outcomes)
+}
+
+// unanswered counts the uploads whose answer did not come in time.
+func unanswered(outcomes []Outcome) int {
+	n := 0
+	for _, o := range outcomes {
+		if o.Try.Kind == Upload && o.Late {
+			n++
+		}
+	}
+	return n
 }
 
 func uploads(outcomes []Outcome) int {

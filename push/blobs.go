@@ -189,9 +189,20 @@ func (r *run) ended(w *work, step mount.Step) error {
 	}
 	err := w.err
 	if err == nil {
-		err = w.answers[len(w.answers)-1].Failure()
+		err = w.failure().Failure()
 	}
 	return r.failed("push blob", w.blob.Digest, err)
+}
+
+// failure returns the answer that says why the step failed: that of its last
+// upload, since a Check after it only shows that it was in vain.
+func (w *work) failure() transport.Answer {
+	for i := len(w.answers) - 1; i >= w.round; i-- {
+		if w.outcomes[i].Try.Kind == mount.Upload {
+			return w.answers[i]
+		}
+	}
+	return w.answers[len(w.answers)-1]
 }
 
 // try makes one try and notes what it came back with. The error is that of a
@@ -210,7 +221,7 @@ func (r *run) try(ctx context.Context, w *work, t mount.Try) error {
 	w.outcomes = append(w.outcomes, mount.Outcome{
 		Try: t, Status: a.Status, Digest: a.Digest, Limited: a.Limited, Corrupt: a.Corrupt,
 		Session: w.session != nil && (t.Kind == mount.Upload || a.Status == http.StatusAccepted),
-		Sent:    a.Sent, Whole: a.Sent >= w.blob.Size, Offset: a.Offset, Fatal: a.Content || w.err != nil,
+		Sent:    a.Sent, Whole: a.Sent >= w.blob.Size, Late: a.Late, Offset: a.Offset, Fatal: a.Content || w.err != nil,
 	})
 	r.learnAnswer(began, mount.Learn(w.blob, r.known(), w.outcomes[w.round:])...)
 	return nil

@@ -31,6 +31,9 @@ type Answer struct {
 	Corrupt bool
 	// Content says that Err is about the content that was to be sent.
 	Content bool
+	// Late says that all content of a blob went out and no answer to that came in
+	// time.
+	Late bool
 	// Sent counts the bytes of content that went out, over all repeats.
 	Sent int64
 	// Offset is where a resumed upload went on, by what the registry said, in bytes

@@ -168,11 +168,19 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 		return a.unsent(s, err), nil
 	}
 	defer release()
-	watched, w := watch(ctx, h.stall)
+	if h.own(u) { // again: the token may have run out while the request waited
+		if err := h.auth.Authorize(ctx, req, need); err != nil {
+			return a.unauthorized(err), nil
+		}
+	}
+	watched, w := watch(ctx, h.stall, c.commitTime(h.stall))
 	defer w.end()
 	req = req.WithContext(watched)
 	if err := s.load(req, w); err != nil {
 		return a.unsent(s, err), nil
+	}
+	if method == http.MethodPut && !c.carries() {
+		w.settling()
 	}
 	began := time.Now()
 	a.Requests = 1
@@ -182,15 +190,22 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 			err = context.Cause(watched) // whatever the request broke off with
 		}
 		a = a.unsent(s, err)
+		a.Late = c.blob > 0 && w.late(err)
 	} else {
 		w.moved()
+		if resp.Body == nil { // http.Client takes that from a RoundTripper too
+			resp.Body = http.NoBody
+		}
+		if resp.Request == nil {
+			resp.Request = req
+		}
 		resp.Body = w.received(resp.Body)
 		a = a.read(resp, c)
 		a.Sent, _ = s.result()
 	}
-	h.requests.heed(a)
+	h.requests.heed(a, began)
 	if c.carries() {
-		h.uploads.heed(a)
+		h.uploads.heed(a, began)
 	}
 	h.log.Debug("request", "op", c.op, "method", method, "host", u.Host, "repository", r.path(),
 		"digest", a.digest, "reference", a.reference, "from", c.request.From, "status", a.Status, "took", time.Since(began))

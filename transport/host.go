@@ -92,7 +92,7 @@ func NewHost(c Config) *Host {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	h.auth = auth.New(auth.Config{
-		Registry: c.Registry, Keychain: c.Keychain, Transport: h.base, UserAgent: h.agent, Logger: h.log,
+		Registry: c.Registry, Keychain: c.Keychain, Transport: h.base, UserAgent: h.agent, Logger: h.log, Wait: h.stall,
 	})
 	if c.Registry.Scheme() == "https" {
 		h.settle("https")
@@ -114,10 +114,15 @@ func (h *Host) Readable(target name.Repository, source string) (readable, known 
 }
 
 // root returns the URL of the host. Registries on loopback and private
-// addresses may speak either scheme; http is tried first there, without any
-// credential, since a name that ggcr takes for local mostly does.
+// addresses may speak either scheme. http is tried first where a port is named,
+// without any credential, since one that ggcr takes for local mostly speaks it.
+// Without a port there may be two servers, and the one at 443 is tried first, as
+// ggcr does.
 func (h *Host) root() *url.URL {
 	scheme := "http"
+	if (&url.URL{Host: h.Name()}).Port() == "" {
+		scheme = "https"
+	}
 	if s := h.scheme.Load(); s != nil {
 		scheme = *s
 	}

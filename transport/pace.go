@@ -4,20 +4,23 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // pace bounds how many requests of one kind are on the wire to a host at once,
 // over all that use the host. Those that wait go in a fair order: the work with
 // the fewest requests on the wire is next, of two with as many the one that was
 // not next the last time, and of one work the largest request.
-// The bound is halved when the host asks to slow down, and grows again by one
-// for each round of requests that succeed.
+// The bound is halved when the host asks to slow down, once for all requests that
+// were on the wire together, and grows again by one for each round of requests
+// that succeed.
 type pace struct {
 	most float64
 
 	// mu guards the fields below.
 	mu      sync.Mutex
 	bound   float64
+	slowed  time.Time // when the bound was last halved
 	onWire  int
 	works   map[*Work]int // requests on the wire, by work
 	last    *Work         // that was let on the wire
@@ -110,11 +113,14 @@ func (p *pace) before(a, b *turn) bool {
 	return b.work == p.last
 }
 
-// slower halves the bound.
-func (p *pace) slower() {
+// slower halves the bound at the given time, if the request that was asked to slow
+// down was sent after it was halved the last time.
+func (p *pace) slower(sent, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.bound = max(1, p.bound/2)
+	if !sent.Before(p.slowed) {
+		p.bound, p.slowed = max(1, p.bound/2), now
+	}
 }
 
 // faster lets the bound grow after a success.
@@ -125,12 +131,13 @@ func (p *pace) faster() {
 	p.admit()
 }
 
-// heed lets an answer change the bound: a registry that asks to slow down gets
-// half, any other answer is a success as far as the pace goes.
-func (p *pace) heed(a Answer) {
+// heed lets the answer to a request that was sent at the given time change the
+// bound: a registry that asks to slow down gets half, any other answer is a
+// success as far as the pace goes.
+func (p *pace) heed(a Answer, sent time.Time) {
 	switch {
 	case a.Limited || a.Status == http.StatusServiceUnavailable:
-		p.slower()
+		p.slower(sent, time.Now())
 	case a.Heard():
 		p.faster()
 	}

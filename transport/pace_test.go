@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Those that wait go in a fair order: the work with the least on the wire first,
@@ -56,22 +57,27 @@ func TestPaceOrder(t *testing.T) {
 // request; answers let it grow, up to the bound that was given.
 func TestPaceHeeds(t *testing.T) {
 	p := newPace(8, 4)
+	before := time.Now()
+	time.Sleep(time.Millisecond)
 	for _, want := range []float64{4, 2, 1, 1} {
-		if p.heed(answered(429)); p.bound != want {
+		if p.heed(answered(429), time.Now()); p.bound != want {
 			t.Errorf("after 429: %v, want %v", p.bound, want)
 		}
 	}
-	p.heed(unheard(errors.New("broken")))
+	p.heed(unheard(errors.New("broken")), before)
 	if p.bound != 1 {
 		t.Errorf("after no answer: %v, want 1", p.bound)
 	}
 	for range 100 {
-		p.heed(answered(404))
+		p.heed(answered(404), before)
 	}
 	if p.bound != 8 {
 		t.Errorf("after many answers: %v, want 8", p.bound)
 	}
-	if p.heed(answered(503)); p.bound != 4 {
+	if p.heed(answered(429), before); p.bound != 8 {
+		t.Errorf("after 429 to what was sent before: %v, want 8", p.bound)
+	}
+	if p.heed(answered(503), time.Now()); p.bound != 4 {
 		t.Errorf("after 503: %v, want 4", p.bound)
 	}
 	if got := newPace(0, 4).bound; got != 4 {

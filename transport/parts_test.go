@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/crossmount/crossmount/internal/registrytest"
 	"github.com/crossmount/crossmount/internal/wire"
@@ -123,14 +126,20 @@ func TestStall(t *testing.T) {
 		d, body := content(pattern(1000))
 		s, slow := open(t, r, d), open(t, r, d)
 		registry.Inject(registrytest.Fault{Do: registrytest.Stall, Times: 2})
-		for what, run := range map[string]func() Answer{
-			"check": func() Answer { return r.Check(t.Context(), d) },
-			"put":   func() Answer { return s.Put(t.Context(), d, body) },
+		for _, c := range []struct {
+			what string
+			run  func() Answer
+			took time.Duration
+			late bool
+		}{
+			{"check", func() Answer { return r.Check(t.Context(), d) }, 20 * time.Second, false},
+			{"put, all of it", func() Answer { return s.Put(t.Context(), d, body) }, time.Minute, true},
+			{"put, some of it", func() Answer { return stuck(t, d).Put(t.Context(), d, body) }, 20 * time.Second, false},
 		} {
 			began := time.Now()
-			a := run()
-			if took := time.Since(began); a.Heard() || !errors.Is(a.Failure(), errStalled) || took != 20*time.Second {
-				t.Errorf("%s: %v after %v", what, a.Failure(), took)
+			a := c.run()
+			if took := time.Since(began); a.Heard() || !errors.Is(a.Failure(), errStalled) || took != c.took || a.Late != c.late {
+				t.Errorf("%s: %v after %v, late %v", c.what, a.Failure(), took, a.Late)
 			}
 		}
 		lazy := func() (io.ReadCloser, error) { return io.NopCloser(&lazyReader{bytes.NewReader(pattern(1000))}), nil }
@@ -138,6 +147,22 @@ func TestStall(t *testing.T) {
 		registry.SetBehaviour(func(b *registrytest.Behaviour) { b.Latency = 19 * time.Second })
 		wantStatus(t, "slow registry", r.Check(t.Context(), d), 200)
 	})
+}
+
+// stuck returns a session with a registry that takes 100 bytes and no more.
+func stuck(t *testing.T, d digest.Digest) *Session {
+	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPost {
+			w.Header().Set("Location", "/v2/app/blobs/uploads/1")
+			w.WriteHeader(202)
+			return
+		}
+		if _, err := io.ReadFull(req.Body, make([]byte, 100)); err != nil {
+			t.Error(err)
+		}
+		<-req.Context().Done()
+	})
+	return open(t, newRepository(t, publicHost, "app", registrytest.Network{publicHost: h}, func(c *Config) { c.Stall = 20 * time.Second }), d)
 }
 
 // lazyReader takes a minute for each 400 bytes.

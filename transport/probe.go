@@ -22,7 +22,7 @@ import (
 func (r *Repository) Single(ctx context.Context, d digest.Digest, body Body) (Answer, *Session) {
 	a := r.do(ctx, call{
 		op: "post blob", request: wire.Request{Kind: wire.UploadSingle, Repository: r.path(), Digest: d}, digest: d,
-		header: octets(), body: &body, must: auth.Push(r.path()), patience: whenLimited,
+		header: octets(), body: &body, blob: max(body.Size, 1), must: auth.Push(r.path()), patience: whenLimited,
 	})
 	return a, r.session(a)
 }
@@ -109,7 +109,7 @@ func (s *Session) Part(ctx context.Context, d digest.Digest, body Body, from, to
 }
 
 // Finish closes the session with an empty PUT (spec end-6).
-func (s *Session) Finish(ctx context.Context, d digest.Digest) Answer { return s.close(ctx, d) }
+func (s *Session) Finish(ctx context.Context, d digest.Digest) Answer { return s.close(ctx, d, 0) }
 
 // Stands asks the session how many bytes it has taken (spec end-13). ok is false
 // when the answer does not say.

@@ -127,6 +127,31 @@ func TestDecideHowOften(t *testing.T) {
 	}
 }
 
+// Whatever the luck, a request that is given up has waited as long as a plain
+// client would have, ggcr's 4.4 s; and the first wait that is asked for is as told.
+func TestDecideLastWait(t *testing.T) {
+	for _, chance := range []float64{0, 0.3, 0.99} {
+		for _, told := range []time.Duration{-1, 0, 20 * time.Millisecond, 7 * time.Second} {
+			a, waited := answered(429), time.Duration(0)
+			if told >= 0 {
+				a.header = http.Header{"Retry-After": {fmt.Sprint(told.Seconds())}}
+			}
+			for attempt := 1; ; attempt++ {
+				wait, again := DefaultRetry().decide(whenUnheard, attempt, a, now(), chance)
+				if !again {
+					break
+				}
+				if waited += wait; wait < told || attempt == 1 && told >= 0 && wait != told {
+					t.Errorf("told %v, attempt %d: waits %v", told, attempt, wait)
+				}
+			}
+			if waited < 4400*time.Millisecond {
+				t.Errorf("chance %v, told %v: given up after %v", chance, told, waited)
+			}
+		}
+	}
+}
+
 // The wait doubles, stays between nothing and its bound, and never overflows.
 func TestDecideBackOff(t *testing.T) {
 	const ms, s = time.Millisecond, time.Second
@@ -137,13 +162,13 @@ func TestDecideBackOff(t *testing.T) {
 		want    time.Duration
 	}{
 		{DefaultRetry(), 1, 0, 0},
-		{DefaultRetry(), 1, 1, 200 * ms},
-		{DefaultRetry(), 1, 0.5, 100 * ms},
-		{DefaultRetry(), 2, 1, 400 * ms},
-		{DefaultRetry(), 3, 1, 800 * ms},
-		{DefaultRetry(), 4, 0.25, 400 * ms},
-		{DefaultRetry(), 6, 1, 6400 * ms},
-		{DefaultRetry(), 7, 1, 10 * s},
+		{DefaultRetry(), 1, 1, 600 * ms},
+		{DefaultRetry(), 1, 0.5, 300 * ms},
+		{DefaultRetry(), 2, 1, 1200 * ms},
+		{DefaultRetry(), 3, 1, 2400 * ms},
+		{DefaultRetry(), 4, 0.25, 1200 * ms},
+		{DefaultRetry(), 5, 1, 9600 * ms},
+		{DefaultRetry(), 6, 1, 10 * s},
 		{DefaultRetry(), 60, 1, 10 * s},
 		{DefaultRetry(), 60, 0, 0},
 		{Retry{Base: 20 * s, Max: 10 * s}, 1, 1, 10 * s},
@@ -186,7 +211,7 @@ func TestRetryDefaults(t *testing.T) {
 // What the registry asks for is waited for, however long the own bound is, up
 // to MaxAfter. It is waited for in full: chance has no part in it.
 func TestDecideRetryAfter(t *testing.T) {
-	const ms, s, own = time.Millisecond, time.Second, 50 * time.Millisecond
+	const ms, s, own = time.Millisecond, time.Second, 150 * time.Millisecond
 	header := func(v string) Answer { return answered(429, "Retry-After", v) }
 	body := func(m string) Answer { return said(429, wire.CodeTooManyRequests, m) }
 	tests := []struct {

@@ -4,24 +4,40 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/internal/wire"
 )
 
 // contact makes a request to u. As long as it is not known which scheme the
-// host speaks, a request that was not understood by http is made by https too:
-// without a credential, like the first, since the host has not asked for one.
+// host speaks, a request that was not understood by the one is made by the other
+// too: without a credential, like the first, since the host has not asked for
+// one.
 func (r *Repository) contact(ctx context.Context, c call, method string, u *url.URL, need auth.Need) (Answer, *http.Response) {
-	h := r.host
+	known := r.host.scheme.Load() != nil
 	a, resp := r.exchange(ctx, c, method, u, need)
-	if u.Scheme != "http" || c.url != nil || authority(u) != authority(&url.URL{Scheme: "http", Host: h.Name()}) {
+	switch {
+	case c.url != nil || !strings.EqualFold(u.Host, r.host.Name()):
+		return a, resp
+	case u.Scheme == "http":
+		return r.elseSecure(ctx, c, method, u, need, a, resp)
+	case known:
 		return a, resp
 	}
+	return r.elsePlain(ctx, c, method, u, need, a, resp)
+}
+
+// elseSecure goes on by https where an answer by http may be that of a server
+// that wants https.
+func (r *Repository) elseSecure(ctx context.Context, c call, method string, u *url.URL, need auth.Need, a Answer, resp *http.Response) (Answer, *http.Response) {
+	h := r.host
 	if !h.speaks("https") {
 		if !h.speaks("http") && !mayWantTLS(a) && a.Heard() {
 			h.settle(h.shown(a))
@@ -46,6 +62,44 @@ func (r *Repository) contact(ctx context.Context, c call, method string, u *url.
 	}
 	a.Requests = b.Requests
 	return a, resp
+}
+
+// elsePlain goes on by http where no registry answers by https. A registry that
+// is there is never asked in clear, as what serves it by https may serve it by
+// http too.
+func (r *Repository) elsePlain(ctx context.Context, c call, method string, u *url.URL, need auth.Need, a Answer, resp *http.Response) (Answer, *http.Response) {
+	h := r.host
+	if a.Heard() && !mayBeAnother(a) {
+		h.settle("https")
+	}
+	if h.speaks("https") || ctx.Err() != nil || a.Content {
+		return a, resp
+	}
+	plain := *u
+	plain.Scheme = "http"
+	b, answer := r.exchange(ctx, c, method, &plain, need)
+	b.Requests += a.Requests
+	if b.Heard() && (!a.Heard() || !mayBeAnother(b)) {
+		h.settle(h.shown(b))
+		return b, answer
+	}
+	a.Requests = b.Requests
+	if a.Heard() {
+		h.settle("https")
+	} else {
+		a.Err = fmt.Errorf("%w; by http: %w", a.Err, b.Failure())
+	}
+	return a, resp
+}
+
+// mayBeAnother says whether an answer may be that of a server that is no
+// registry: a refusal without anything that only a registry says.
+func mayBeAnother(a Answer) bool {
+	if a.Status < 300 || transient(a.Status) || a.Limited || a.Digest != "" {
+		return false
+	}
+	coded := slices.ContainsFunc(a.Errors, func(e wire.Error) bool { return e.Code != wire.CodeUnknown })
+	return !coded && a.header.Get("Docker-Distribution-Api-Version") == "" && a.header.Get("WWW-Authenticate") == ""
 }
 
 // speaks says whether the host is known to speak the scheme.

@@ -24,7 +24,7 @@ type Session struct {
 func (s *Session) Put(ctx context.Context, d digest.Digest, body Body) Answer {
 	return s.send(ctx, call{
 		op: "upload blob", method: http.MethodPut, url: wire.WithDigest(s.url, d), digest: d,
-		header: octets(), body: &body,
+		header: octets(), body: &body, blob: max(body.Size, 1),
 	})
 }
 
@@ -43,7 +43,7 @@ func (s *Session) Stream(ctx context.Context, d digest.Digest, body Body) Answer
 		a.Status, a.Err = 0, err
 		return a
 	}
-	return s.close(ctx, d).after(a)
+	return s.close(ctx, d, body.Size).after(a)
 }
 
 // Chunks sends the content in PATCHes of size bytes each, in order, and closes
@@ -112,13 +112,13 @@ func (s *Session) parts(ctx context.Context, content *stream, offset, size int64
 		offset += n
 		sum = a
 	}
-	return s.close(ctx, content.digest).after(sum)
+	return s.close(ctx, content.digest, content.body.Size).after(sum)
 }
 
-// close ends the session with an empty PUT.
-func (s *Session) close(ctx context.Context, d digest.Digest) Answer {
+// close ends the session, of a blob of the given size, with an empty PUT.
+func (s *Session) close(ctx context.Context, d digest.Digest, size int64) Answer {
 	return s.send(ctx, call{
-		op: "close upload", method: http.MethodPut, url: wire.WithDigest(s.url, d), digest: d, header: octets(),
+		op: "close upload", method: http.MethodPut, url: wire.WithDigest(s.url, d), digest: d, header: octets(), blob: max(size, 1),
 	})
 }
 

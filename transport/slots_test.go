@@ -112,7 +112,7 @@ func TestNoPlaceIsHeldForAToken(t *testing.T) {
 		r, other := repositoryOf(t, h, "app"), repositoryOf(t, h, "other")
 		d := digest.FromString("blob")
 		wantStatus(t, "check", r.Check(t.Context(), d), 404)
-		tokens.SetBehaviour(func(b *registrytest.TokenBehaviour) { b.Delay = time.Minute })
+		tokens.SetBehaviour(func(b *registrytest.TokenBehaviour) { b.Delay = 50 * time.Second })
 		var wg sync.WaitGroup
 		wg.Go(func() { wantStatus(t, "with a new token", other.Check(t.Context(), d), 404) })
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http/httptrace"
 	"sync"
 	"time"
 )
@@ -12,25 +13,36 @@ import (
 var errStalled = errors.New("no byte went either way for too long")
 
 // watcher cuts a request that stalls: no byte of its content is taken, none of
-// its reply arrives. The time that content takes to be read here does not count.
+// its reply arrives. The time that content takes to be read here does not count,
+// nor does waiting for a connection before one is dialled, which the caller's
+// transport may keep few of.
 type watcher struct {
-	cut   context.CancelCauseFunc
-	limit time.Duration
+	cut context.CancelCauseFunc
 
 	// mu guards the fields below.
-	mu    sync.Mutex
-	timer *time.Timer
-	ended bool
+	mu      sync.Mutex
+	limit   time.Duration
+	commit  time.Duration // the limit once all content is out
+	settles bool          // all content is out
+	timer   *time.Timer
+	ended   bool
 }
 
-// watch returns a context for a request, which ends when the request stalls.
-func watch(ctx context.Context, limit time.Duration) (context.Context, *watcher) {
+// watch returns a context for a request, which ends when the request stalls: when
+// nothing moves for limit, or for commit once all content is out.
+func watch(ctx context.Context, limit, commit time.Duration) (context.Context, *watcher) {
 	ctx, cut := context.WithCancelCause(ctx)
-	w := &watcher{cut: cut, limit: limit}
+	w := &watcher{cut: cut, limit: limit, commit: commit}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(limit, func() { cut(errStalled) })
-	return ctx, w
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:           func(string) { w.hold() },
+		DNSStart:          func(httptrace.DNSStartInfo) { w.moved() },
+		ConnectStart:      func(string, string) { w.moved() },
+		TLSHandshakeStart: w.moved,
+		GotConn:           func(httptrace.GotConnInfo) { w.moved() },
+	}), w
 }
 
 // hold stops the clock while content is read here.
@@ -44,9 +56,33 @@ func (w *watcher) hold() {
 func (w *watcher) moved() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.ended {
+	w.start()
+}
+
+// start starts the clock. The caller holds mu.
+func (w *watcher) start() {
+	switch {
+	case w.ended:
+	case w.settles:
+		w.timer.Reset(w.commit)
+	default:
 		w.timer.Reset(w.limit)
 	}
+}
+
+// settling says that all content is out, and what comes is the answer.
+func (w *watcher) settling() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settles = true
+	w.start()
+}
+
+// late says whether the request was cut while its answer was waited for.
+func (w *watcher) late(err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.settles && errors.Is(err, errStalled)
 }
 
 // end ends the watch, and with it the request.
@@ -69,7 +105,11 @@ type sentBody struct {
 func (b *sentBody) Read(p []byte) (int, error) {
 	b.watcher.hold()
 	defer b.watcher.moved()
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.watcher.settling()
+	}
+	return n, err
 }
 
 // received returns a reply whose bytes the watcher sees arrive.
