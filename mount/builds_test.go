@@ -277,3 +277,18 @@ func TestDeterministic(t *testing.T) {
 		}
 	}
 }
+
+// TestNewStep: one step is the same as in the whole plan.
+func TestNewStep(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 300 {
+		blobs, e := randomPush(r, []Standing{Unlooked, TagOther, TagAbsent, RepoAbsent, RepoExists}[r.IntN(5)])
+		p := []Policy{{}, {Strict: true}, {Force: true}, {NoMounts: true}}[r.IntN(4)]
+		plan := NewPlan(blobs, e, p)
+		for i, want := range plan.Steps {
+			if got := NewStep(blobs, e, p, i); got.String() != want.String() || got.Cost() != want.Cost() || got.Disposition(nil) != want.Disposition(nil) {
+				t.Fatalf("step %d of %v, %+v:\n%s %v\n%s %v", i, e, p, got, got.Cost(), want, want.Cost())
+			}
+		}
+	}
+}

@@ -28,23 +28,26 @@ func learnLast(b Blob, e Evidence, last Outcome, before []Outcome) []Fact {
 	}
 	switch last.Try.Kind {
 	case Check:
-		return learnCheck(b, e, v, before)
+		return learnCheck(b, e, v, before, last.forbidden())
 	case Mount:
-		return learnMount(b, e, last, v)
+		return append(learnMount(b, e, last, v), refusals(b, v, before)...)
 	case MountSelf:
 		return learnSelf(b, e, last, v)
 	case MountAny:
-		return learnAny(b, e, last, v)
+		return append(learnAny(b, e, last, v), refusals(b, v, before)...)
 	}
-	return learnUpload(b, last, v)
+	return append(learnUpload(b, last, v), refusals(b, v, before)...)
 }
 
 // see returns a fact about the host.
 func see(t Trait, value bool) Fact { return Fact{Trait: t, Value: value} }
 
-func learnCheck(b Blob, e Evidence, v Verdict, before []Outcome) []Fact {
+func learnCheck(b Blob, e Evidence, v Verdict, before []Outcome, forbidden bool) []Fact {
 	switch v {
 	case Refused:
+		if forbidden {
+			return nil
+		}
 		return []Fact{see(Heads, false)}
 	case Miss:
 		facts := append([]Fact{see(Heads, true), InTarget(b.Digest, Absent)}, phantom(b, before)...)
@@ -130,6 +133,8 @@ func learnSelf(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 			return opening(o, append(stray(b, e, false), InTarget(b.Digest, Absent))...)
 		}
 		return opening(o)
+	case o.forbidden() && !e.Stands(b.Digest): // of the repository, perhaps: see refusals
+		return nil
 	case o.Status == 404: // absent, and the host says so with an error (cue)
 		return []Fact{see(MissOpens, false)}
 	}
@@ -156,6 +161,9 @@ func learnAny(b Blob, e Evidence, o Outcome, v Verdict) []Fact {
 		}
 		return facts
 	}
+	if o.forbidden() && !e.Stands(b.Digest) {
+		return nil
+	}
 	return []Fact{see(TakesAny, false)}
 }
 
@@ -167,14 +175,40 @@ func learnUpload(b Blob, o Outcome, v Verdict) []Fact {
 		return []Fact{InTarget(b.Digest, Placed)}
 	case o.Try.Form == Single && v == Refused && o.Status != 413:
 		return []Fact{see(SinglePost, false)}
-	case o.Status != 413:
-		return nil
-	case o.Try.Form == Put || o.Try.Form == Single:
-		return []Fact{{Limit: b.Size}}
-	case o.Try.Form == Stream:
-		return []Fact{{Limit: b.Size, Patch: true}}
 	}
-	return []Fact{{Limit: o.Try.Chunk, Patch: true}}
+	return nil
+}
+
+// forbidden says whether an outcome may be about the repository or the credential
+// rather than the host.
+func (o Outcome) forbidden() bool { return o.Status == 401 || o.Status == 403 }
+
+// refusals returns what was refused to a blob that was placed then, and so is the
+// way of the host. Where nothing can be placed, a quota may be full (413), or the
+// repository forbidden (401, 403).
+func refusals(b Blob, v Verdict, before []Outcome) []Fact {
+	if v != Hit {
+		return nil
+	}
+	var facts []Fact
+	for _, o := range before {
+		switch k, f := o.Try.Kind, o.Try.Form; {
+		case k == Upload && o.Status == 413 && (f == Put || f == Single):
+			facts = append(facts, Fact{Limit: b.Size})
+		case k == Upload && o.Status == 413 && f == Stream:
+			facts = append(facts, Fact{Limit: b.Size, Patch: true})
+		case k == Upload && o.Status == 413:
+			facts = append(facts, Fact{Limit: o.Try.Chunk, Patch: true})
+		case o.Limited || !o.forbidden():
+		case k == Check:
+			facts = append(facts, see(Heads, false))
+		case k == MountSelf:
+			facts = append(facts, see(SelfMounts, false))
+		case k == MountAny:
+			facts = append(facts, see(TakesAny, false))
+		}
+	}
+	return facts
 }
 
 // LearnCancel returns what the answer to the DELETE of a session has shown. A

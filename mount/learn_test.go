@@ -44,7 +44,7 @@ func TestLearnCheck(t *testing.T) {
 		{name: "there", out: got(200), want: []Fact{heads, present}},
 		{name: "not there", out: got(404), want: []Fact{heads, absent}},
 		{name: "refused", out: got(405), want: []Fact{see(Heads, false)}},
-		{name: "denied", out: got(403), want: []Fact{see(Heads, false)}},
+		{name: "denied", out: got(403)}, // the repository, perhaps
 		{name: "no answer", out: got(0)},
 		{name: "timed out", out: got(408)},
 		{name: "rate limit", out: got(429)},
@@ -109,7 +109,8 @@ func TestLearnSelf(t *testing.T) {
 		{name: "missed without a session", known: honest, out: got(202), want: []Fact{InTarget(dig(1), Absent)}},
 		{name: "not found", out: got(404), want: []Fact{see(MissOpens, false)}},
 		{name: "refused", out: got(400), want: []Fact{see(SelfMounts, false)}},
-		{name: "denied", out: got(403), want: []Fact{see(SelfMounts, false)}},
+		{name: "denied", out: got(403)}, // the repository, perhaps
+		{name: "denied though it is there", known: []Fact{InTarget(dig(1), Present)}, out: got(403), want: []Fact{see(SelfMounts, false)}},
 		{name: "lost", known: honest, out: got(502)},
 	}
 	for _, l := range lessons {
@@ -132,6 +133,7 @@ func TestLearnAny(t *testing.T) {
 		{name: "missed what was only listed", known: []Fact{At(dig(1), "lib", Listed)}, out: session(), want: []Fact{takes}},
 		{name: "refused", out: got(400), want: []Fact{see(TakesAny, false)}},
 		{name: "not found", out: got(404), want: []Fact{see(TakesAny, false)}},
+		{name: "denied", out: got(403)}, // the repository, perhaps
 		{name: "lost", known: absent, out: got(500)},
 	}
 	for _, l := range lessons {
@@ -141,13 +143,21 @@ func TestLearnAny(t *testing.T) {
 }
 
 func TestLearnUpload(t *testing.T) {
-	put := Try{Kind: Upload}
+	put, stream, chunks := Try{Kind: Upload}, Try{Kind: Upload, Form: Stream}, Try{Kind: Upload, Form: Chunks, Chunk: 300}
 	for _, l := range []lesson{
 		{name: "sent", try: put, out: got(201), want: []Fact{InTarget(dig(1), Placed)}},
 		{name: "sent, 204", try: put, out: got(204), want: []Fact{InTarget(dig(1), Placed)}},
-		{name: "too large", try: put, out: got(413), want: []Fact{{Limit: 1000}}},
-		{name: "too large for a stream", try: Try{Kind: Upload, Form: Stream}, out: got(413), want: []Fact{{Limit: 1000, Patch: true}}},
-		{name: "too large a chunk", try: Try{Kind: Upload, Form: Chunks, Chunk: 300}, out: got(413), want: []Fact{{Limit: 300, Patch: true}}},
+		{name: "too large, or too much", try: put, out: got(413)},
+		{name: "too large a chunk, or too much", try: Try{Kind: Upload, Form: Chunks, Chunk: 300}, out: got(413)},
+		{name: "sent after it was too large", before: []Outcome{tried(Upload, "", got(413))}, try: stream, out: got(201),
+			want: []Fact{InTarget(dig(1), Placed), {Limit: 1000}}},
+		{name: "sent after it was too large for a stream", before: []Outcome{{Try: stream, Status: 413}}, try: chunks, out: got(201),
+			want: []Fact{InTarget(dig(1), Placed), {Limit: 1000, Patch: true}}},
+		{name: "sent after a chunk was too large", before: []Outcome{{Try: chunks, Status: 413}}, try: chunks, out: got(201),
+			want: []Fact{InTarget(dig(1), Placed), {Limit: 300, Patch: true}}},
+		{name: "sent after questions were denied", try: put, out: got(201),
+			before: []Outcome{tried(Check, "", got(403)), tried(MountSelf, "", got(401)), tried(MountAny, "", got(403)), tried(Mount, "lib", got(403))},
+			want:   []Fact{InTarget(dig(1), Placed), see(Heads, false), see(SelfMounts, false), see(TakesAny, false)}},
 		{name: "resumed", try: Try{Kind: Upload, Resume: true}, out: Outcome{Status: 201, Sent: 5}, want: []Fact{InTarget(dig(1), Placed), see(Resumes, true)}},
 		{name: "not resumed", try: Try{Kind: Upload, Resume: true}, out: got(404), want: []Fact{see(Resumes, false)}},
 		{name: "denied", try: put, out: got(403)},

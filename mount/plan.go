@@ -32,6 +32,15 @@ func NewPlan(blobs []Blob, e Evidence, p Policy) Plan {
 	return plan
 }
 
+// NewStep returns step i of the plan that [NewPlan] returns, without the others.
+func NewStep(blobs []Blob, e Evidence, p Policy, i int) Step {
+	plan, inTarget := Plan{evidence: e, policy: p.withDefaults()}, 1.0
+	if plan.policy.Strict || plan.policy.Force || !e.Stands(blobs[i].Digest) {
+		inTarget = buildsOf(blobs, e).stands(blobs[i], i)
+	}
+	return plan.step(blobs[i], hostOdds(e.traits), inTarget)
+}
+
 // step builds the step of one blob that the target holds with the given
 // probability.
 func (p Plan) step(b Blob, host odds, inTarget float64) Step {

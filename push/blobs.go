@@ -76,7 +76,7 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 		}
 	}()
 	for {
-		step := r.plan(p).Steps[i]
+		step := mount.NewStep(r.blobs, r.known(), p, i)
 		step.Blob.Sealed = w.blob.Sealed
 		try, ok := step.Next(w.outcomes[w.round:])
 		if !ok {
@@ -89,6 +89,9 @@ func (r *run) settle(ctx context.Context, i int, p mount.Policy) error {
 				return r.failed("push blob", w.blob.Digest, err)
 			}
 			if again {
+				if p.Strict { // where it stands now is checked
+					w.round = len(w.outcomes)
+				}
 				r.anew(w)
 				continue
 			}
@@ -109,7 +112,7 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 		r.pusher.sending.end(key, own, false)
 		return nil, true, nil
 	}
-	if other == nil || other.repository != target && r.policy.NoMounts {
+	if other == nil || other.repository != target && !r.mayMountFrom(other.repository) {
 		return own, false, nil
 	}
 	at, err := other.await(ctx)
@@ -122,6 +125,12 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 		r.learn(mount.At(key.digest, at, mount.Confirmed))
 	}
 	return nil, true, nil
+}
+
+// mayMountFrom says whether it is worth waiting for what another repository gets.
+func (r *run) mayMountFrom(repository string) bool {
+	mounts, known := r.known().Traits().Known(mount.MountsFrom)
+	return !r.policy.NoMounts && (mounts || !known) && r.known().Allows(repository)
 }
 
 // anew begins the step of a blob once more if it missed a mount from where the blob
@@ -141,14 +150,14 @@ func (r *run) anew(w *work) {
 // whether there is anything new.
 func (r *run) refresh(d digest.Digest) bool {
 	target := r.target.repository.RepositoryStr()
-	known, now := r.known(), r.pusher.ledger.Evidence(r.host.Name(), target, []digest.Digest{d})
+	known := r.known()
 	var facts []mount.Fact
-	if now.Belief(d, target) != mount.NoBelief && known.Belief(d, target) == mount.NoBelief && !known.Stands(d) {
-		facts = append(facts, mount.InTarget(d, mount.Placed), mount.At(d, target, mount.Remembered))
-	}
-	for _, s := range now.Sources(d) {
-		if known.Belief(d, s.Repository) < mount.Remembered {
-			facts = append(facts, mount.At(d, s.Repository, mount.Confirmed))
+	for _, repository := range r.pusher.ledger.Since(r.host.Name(), d, r.began) {
+		switch {
+		case repository != target && known.Belief(d, repository) < mount.Remembered:
+			facts = append(facts, mount.At(d, repository, mount.Confirmed))
+		case repository == target && known.Belief(d, target) == mount.NoBelief && !known.Stands(d):
+			facts = append(facts, mount.InTarget(d, mount.Placed), mount.At(d, target, mount.Remembered))
 		}
 	}
 	if len(facts) == 0 {
@@ -264,6 +273,7 @@ func (r *run) send(ctx context.Context, w *work, t mount.Try, body transport.Bod
 			return transport.Answer{Content: true, Err: w.err}
 		}
 		_ = rc.Close() // it is opened again to be sent
+		w.blob.Sealed = false
 	}
 	if t.Resume && w.session != nil {
 		if t.Pause > 0 && pause(ctx, t.Pause) != nil {

@@ -2,12 +2,14 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/crossmount/crossmount/auth"
+	"github.com/crossmount/crossmount/mount"
 	"github.com/crossmount/crossmount/transport"
 )
 
@@ -42,19 +44,30 @@ func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
 
 // consult reads the manifests that may say where the blobs are: of the images
 // that the image says it was built on, and of those that the caller named. Each
-// is read once by a Pusher, and only where that is worth its request.
+// is read once by a Pusher for the same platforms, and only where that is worth
+// its request.
 func (r *run) consult(ctx context.Context) error {
 	if r.policy.NoMounts || r.policy.Force {
 		return nil
 	}
+	platforms := r.platforms()
 	for _, b := range r.books() {
-		if !r.plan(r.policy).WorthReading(b.repository) || !r.pusher.open(r.host.Name(), b) {
+		key := fmt.Sprint(r.host.Name(), "/", b.repository, "@", b.reference, platforms)
+		if !r.plan(r.policy).WorthReading(b.repository) || r.pusher.wasRead(key) {
 			continue
 		}
-		reading := reading{repo: r.repo, repository: b.repository, platforms: r.platforms(), left: maxConsulted}
-		err := reading.read(ctx, b.reference)
-		r.count(transport.Answer{Requests: reading.requests})
-		r.learn(reading.facts()...)
+		c, err := r.pusher.reads.Do(ctx, key, func(ctx context.Context) (consulted, error) {
+			reading := reading{repo: r.repo, repository: b.repository, platforms: platforms, left: maxConsulted}
+			err := reading.read(ctx, b.reference)
+			if ctx.Err() == nil && !errors.Is(err, transport.ErrUnheard) {
+				r.pusher.noteRead(key)
+			}
+			return consulted{r, reading.requests, reading.facts()}, err
+		})
+		if c.by == r {
+			r.count(transport.Answer{Requests: c.requests})
+		}
+		r.learn(c.facts...)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -63,6 +76,13 @@ func (r *run) consult(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// consulted is what a manifest was read for, by one of the runs that want it.
+type consulted struct {
+	by       *run
+	requests int
+	facts    []mount.Fact
 }
 
 // books returns the manifests that may be worth reading, on the registry of the
@@ -104,19 +124,21 @@ func (r *run) platforms() []*v1.Platform {
 	return out
 }
 
-// open says whether a manifest has not been read by this Pusher yet.
-func (p *Pusher) open(host string, b book) bool {
+// wasRead says whether a manifest has been read by this Pusher.
+func (p *Pusher) wasRead(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := host + "/" + b.repository + "@" + b.reference
-	if p.read[key] {
-		return false
-	}
+	return p.read[key]
+}
+
+// noteRead notes that a manifest has been read.
+func (p *Pusher) noteRead(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if len(p.read) >= maxBooks {
 		clear(p.read)
 	}
 	p.read[key] = true
-	return true
 }
 
 // maxBooks bounds how many manifests a Pusher remembers to have read.

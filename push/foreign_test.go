@@ -3,6 +3,7 @@ package push_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -56,6 +57,33 @@ func TestNondistributable(t *testing.T) {
 					t.Errorf("%s: %v, want %v", media, b.Disposition, tt.want)
 				}
 			}
+		}
+	}
+}
+
+// TestNondistributableStands: a manifest that stands proves nothing of the layers
+// that may be elsewhere.
+func TestNondistributableStands(t *testing.T) {
+	foreign := static.NewLayer([]byte(strings.Repeat("foreign", 1000)), types.OCIRestrictedLayer)
+	d, _ := foreign.Digest()
+	img := image(t, "a", layer("a", 1000), foreign)
+	for _, c := range []struct {
+		name          string
+		before, after push.Image
+	}{
+		{"the same tag", img, img},
+		{"a child of the tag's index", indexOf(img), indexOf(img, image(t, "b", layer("b", 1000)))},
+	} {
+		srv := registrytest.Start(t, registrytest.Behaviour{})
+		if _, err := pusher(t).Push(context.Background(), c.before, ref(t, srv.Host, "app:v1")); err != nil {
+			t.Fatal(err)
+		}
+		report, err := pusher(t, push.WithNondistributable()).Push(context.Background(), c.after, ref(t, srv.Host, "app:v1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := srv.Registry.Blob("app", digest.Digest(d.String())); !ok {
+			t.Errorf("%s: the layer is reported as %s, %d bytes saved, and is not there", c.name, report.Blobs[1].Disposition, report.Blobs[1].Saved)
 		}
 	}
 }

@@ -65,11 +65,11 @@ func (l *landing) wait(ctx context.Context) (ok bool, err error) {
 
 // settleRest notes of the image, and of all blobs that are not settled, what
 // became of them in target i.
-func (h *homes) settleRest(i int, ok bool) {
+func (h *homes) settleRest(i int, blobs, image bool) {
 	for d := range h.landings[i] {
-		h.settle(i, d, ok)
+		h.settle(i, d, blobs)
 	}
-	h.images[i].settle(ok)
+	h.images[i].settle(image)
 }
 
 // find waits until the blob stands in a target before i, and returns that

@@ -47,6 +47,7 @@ func (r *run) lookTag(ctx context.Context, tag string) (done bool, err error) {
 	a, m := r.repo.Manifest(ctx, tag)
 	r.count(a)
 	switch {
+	case a.Unreadable(): // it shows nothing
 	case !a.Heard() || a.Barred():
 		return false, a.Failure()
 	case a.Status == http.StatusNotFound && r.known().Standing() != mount.TagOther:
@@ -54,7 +55,7 @@ func (r *run) lookTag(ctx context.Context, tag string) (done bool, err error) {
 	case m.Digest == r.inv.Root().Digest:
 		r.refs[0].Stands, r.refs[0].Unchanged = true, true
 		r.stands()
-		return !r.policy.Strict, nil
+		return r.nothingLeft(), nil
 	case m.Body != nil:
 		r.last(m.Digest)
 		r.learn(append(r.proves(ctx, m), mount.Looked(mount.TagOther))...)
@@ -73,12 +74,12 @@ func absence(a transport.Answer) mount.Standing {
 // lookDigest asks whether the digest of the image stands.
 func (r *run) lookDigest(ctx context.Context) (done bool, err error) {
 	a := r.count(r.repo.HasManifest(ctx, r.inv.Root().Digest.String()))
-	if !a.Heard() || a.Barred() {
+	if !a.Unreadable() && (!a.Heard() || a.Barred()) {
 		return false, a.Failure()
 	}
 	if a.Status == http.StatusOK {
 		r.stands()
-		return !r.policy.Strict, nil
+		return r.nothingLeft(), nil
 	}
 	if a.Status == http.StatusNotFound {
 		r.gone(r.inv.Root().Digest)
@@ -93,8 +94,10 @@ func (r *run) lookDigest(ctx context.Context) (done bool, err error) {
 func (r *run) stands() {
 	facts := make([]mount.Fact, 0, len(r.blobs)+1)
 	facts = append(facts, mount.InTarget(r.inv.Root().Digest, mount.Present))
-	for _, b := range r.blobs {
-		facts = append(facts, mount.InTarget(b.Digest, mount.Present))
+	for i, b := range r.blobs {
+		if !r.inv.Blobs[i].External {
+			facts = append(facts, mount.InTarget(b.Digest, mount.Present))
+		}
 	}
 	r.learn(facts...)
 	r.mu.Lock()
@@ -105,10 +108,12 @@ func (r *run) stands() {
 	if r.policy.Strict {
 		return
 	}
-	for _, w := range r.work {
-		w.how = mount.Stands
-		if w.blob.External {
+	for i, w := range r.work {
+		switch {
+		case w.blob.External:
 			w.how = mount.Skipped
+		case !r.inv.Blobs[i].External:
+			w.how = mount.Stands
 		}
 	}
 }
@@ -155,10 +160,7 @@ func (r *run) provesChild(ctx context.Context, child v1.Descriptor, matched map[
 	d := digest.Digest(child.Digest.String())
 	for _, m := range r.inv.Manifests {
 		if m.Digest == d {
-			r.mu.Lock()
-			r.manifests[d] = true
-			r.mu.Unlock()
-			return r.present(m.Blobs)
+			return r.standsBelow(m)
 		}
 	}
 	for _, m := range r.inv.Manifests {
@@ -177,11 +179,43 @@ func (r *run) provesChild(ctx context.Context, child v1.Descriptor, matched map[
 	return nil
 }
 
+// standsBelow notes that a manifest stands, with those below it that the image holds,
+// and returns the facts that their blobs do.
+func (r *run) standsBelow(m inventory.Manifest) []mount.Fact {
+	r.mu.Lock()
+	r.manifests[m.Digest] = true
+	r.mu.Unlock()
+	facts := r.present(m.Blobs)
+	for _, c := range m.Children {
+		if child := r.inv.Manifests[c]; child.Absent == nil {
+			facts = append(facts, r.standsBelow(child)...)
+		}
+	}
+	return facts
+}
+
+// nothingLeft says whether no blob is left to settle where the image stands: there
+// is one if non-distributable layers are to be sent, of which its manifest proves
+// nothing.
+func (r *run) nothingLeft() bool {
+	if r.policy.Strict {
+		return false
+	}
+	for i, b := range r.blobs {
+		if r.inv.Blobs[i].External && !b.External {
+			return false
+		}
+	}
+	return true
+}
+
 // present returns the facts that the blobs with the given indexes stand.
 func (r *run) present(blobs []int) []mount.Fact {
 	var facts []mount.Fact
 	for _, i := range blobs {
-		facts = append(facts, mount.InTarget(r.blobs[i].Digest, mount.Present))
+		if !r.inv.Blobs[i].External { // a manifest proves no layer that may be elsewhere
+			facts = append(facts, mount.InTarget(r.blobs[i].Digest, mount.Present))
+		}
 	}
 	return facts
 }
@@ -220,6 +254,7 @@ func (r *run) question(ctx context.Context, q mount.Question) (done bool, err er
 func (r *run) lookTags(ctx context.Context) error {
 	a := r.count(r.repo.Tags(ctx, 1))
 	switch {
+	case a.Unreadable():
 	case !a.Heard():
 		return a.Failure()
 	case a.Status == http.StatusNotFound:

@@ -146,3 +146,20 @@ func TestLookAcrossKinds(t *testing.T) {
 		})
 	}
 }
+
+// TestNestedStands: an index that stands proves what is below the indexes in it.
+func TestNestedStands(t *testing.T) {
+	for range 4 {
+		srv := registrytest.Start(t, registrytest.Behaviour{})
+		inner := indexOf(image(t, "a", layers("a", 3, layerSize)...), image(t, "b", layers("b", 3, layerSize)...))
+		if _, err := pusher(t).Push(context.Background(), indexOf(inner), ref(t, srv.Host, "app:v1")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pusher(t).Push(context.Background(), indexOf(inner, image(t, "c", layer("c", 100))), ref(t, srv.Host, "app:v1")); err != nil {
+			t.Fatal(err)
+		}
+		if n := srv.Registry.Count().BytesTwice; n > 0 {
+			t.Fatalf("%d bytes were sent again\n%s", n, strings.Join(srv.Registry.Lines(), "\n"))
+		}
+	}
+}

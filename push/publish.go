@@ -166,7 +166,7 @@ func (r *run) repair(ctx context.Context, m inventory.Manifest, refusal mount.Re
 	order := make([]int, len(remedy.Blobs))
 	for i, b := range remedy.Blobs {
 		order[i] = blobs[b]
-		r.work[order[i]].round = len(r.work[order[i]].outcomes)
+		r.work[order[i]].round, r.work[order[i]].how = len(r.work[order[i]].outcomes), mount.Undone
 	}
 	if err := pause(ctx, remedy.Pause); err != nil {
 		return false, err
@@ -189,7 +189,7 @@ func (r *run) repairChildren(ctx context.Context, m inventory.Manifest, refusal 
 	for i, c := range m.Children {
 		digests[i] = r.inv.Manifests[c].Digest
 		_, put := r.put[digests[i]]
-		believed[i] = !put
+		believed[i] = !put && r.inv.Manifests[c].Absent == nil
 	}
 	r.mu.Unlock()
 	again := mount.RepairChildren(refusal, digests, believed, round)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/crossmount/crossmount/internal/flight"
 	"github.com/crossmount/crossmount/internal/inventory"
 	"github.com/crossmount/crossmount/internal/ledger"
 	"github.com/crossmount/crossmount/internal/lru"
@@ -23,6 +24,7 @@ type Pusher struct {
 	ledger  ledger.Ledger
 	sending sending
 	keeper  *keeper
+	reads   flight.Group[string, consulted]
 	turns   turns // of those that update one list of referrers
 
 	// mu guards the fields below.
@@ -86,9 +88,8 @@ func (p *Pusher) Push(ctx context.Context, image Image, refs ...name.Reference) 
 	defer p.leaveAll(groups)
 	p.keeper.recall(ctx, groups)
 	var runs []*run
-	w := transport.NewWork(p.options.retry)
 	for _, g := range groups {
-		runs = append(runs, p.newRuns(ctx, g, inv, w)...)
+		runs = append(runs, p.newRuns(ctx, g, inv, transport.NewWork(p.options.retry))...)
 	}
 	wait := share(runs)
 	var wg sync.WaitGroup

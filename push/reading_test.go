@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,8 +58,8 @@ func manifestReads(r *registrytest.Registry, repo string) int {
 }
 
 // TestBaseIndex: of a base image for many platforms, the image for the platform of
-// the push is read and no other, nor what attests it. Where the push does not say
-// its platform, all are read.
+// the push is read and no other, nor what attests it, and for the platform of the
+// next push another one. Where the push does not say its platform, all are read.
 func TestBaseIndex(t *testing.T) {
 	for _, tt := range []struct {
 		says  bool
@@ -75,8 +77,11 @@ func TestBaseIndex(t *testing.T) {
 		if n := manifestReads(srv.Registry, "base"); n != tt.reads {
 			t.Errorf("platform said: %v: %d manifests read, want %d", tt.says, n, tt.reads)
 		}
-		if n := srv.Registry.Count().Bytes / layerSize; n != 1 {
-			t.Errorf("platform said: %v: %d layers sent, want 1\n%s", tt.says, n, strings.Join(srv.Registry.Lines(), "\n"))
+		if _, err := p.Push(context.Background(), builtOn(t, "s390x", tt.says), ref(t, srv.Host, "app:s390x")); err != nil {
+			t.Fatal(err)
+		}
+		if n := srv.Registry.Count().Bytes / layerSize; n != 2 {
+			t.Errorf("platform said: %v: %d layers sent by two pushes, want 2\n%s", tt.says, n, strings.Join(srv.Registry.Lines(), "\n"))
 		}
 	}
 }
@@ -203,5 +208,56 @@ func TestObserveFails(t *testing.T) {
 	}
 	if err := pusher(t, push.WithRetry(transport.Retry{Attempts: 1})).Observe(context.Background(), nobody); !errors.As(err, &of) || !errors.As(err, &why) {
 		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// TestBaseReadCancelled: a base whose reading was cancelled is read by the next
+// push.
+func TestBaseReadCancelled(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{})
+	base := sixBase(t, srv.Registry)
+	p := pusher(t, push.WithBases(ref(t, srv.Host, "base:v1")))
+	ctx, cancel := context.WithCancel(context.Background())
+	srv.Registry.Inject(registrytest.Fault{Do: registrytest.Stall, Times: 1, Match: func(e registrytest.Entry) bool {
+		hit := e.Repository == "base" && e.Kind == wire.ManifestGet
+		if hit {
+			cancel()
+		}
+		return hit
+	}})
+	img := image(t, "app", append(append([]v1.Layer{}, base...), layer("app", 1000))...)
+	if _, err := p.Push(ctx, img, ref(t, srv.Host, "one:v1")); err == nil {
+		t.Fatal("not cancelled")
+	}
+	srv.Registry.ClearFaults()
+	srv.Registry.ResetLog()
+	if _, err := p.Push(context.Background(), img, ref(t, srv.Host, "two:v1")); err != nil {
+		t.Fatal(err)
+	}
+	if n := srv.Registry.Count().Bytes / layerSize; n > 0 {
+		t.Errorf("%d base layers were sent", n)
+	}
+}
+
+// TestBaseReadTogether: pushes at the same time wait for what one of them reads.
+func TestBaseReadTogether(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{Latency: 30 * time.Millisecond})
+	base := sixBase(t, srv.Registry)
+	srv.Registry.Inject(registrytest.Fault{Do: registrytest.Stall, Delay: 700 * time.Millisecond, Match: func(e registrytest.Entry) bool {
+		return e.Repository == "base" && e.Kind == wire.ManifestGet
+	}})
+	p := pusher(t, push.WithBases(ref(t, srv.Host, "base:v1")))
+	var wg sync.WaitGroup
+	for i := range 4 {
+		img := image(t, fmt.Sprint("app", i), append(append([]v1.Layer{}, base...), layer(fmt.Sprint("app", i), 1000))...)
+		wg.Go(func() {
+			if _, err := p.Push(context.Background(), img, ref(t, srv.Host, fmt.Sprintf("app%d:v1", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := srv.Registry.Count().Bytes / layerSize; n > 0 {
+		t.Errorf("%d base layers were sent", n)
 	}
 }

@@ -21,6 +21,7 @@ type run struct {
 	target target
 	inv    *inventory.Inventory
 	homes  *homes
+	began  time.Time
 	place  int // of this target among homes.targets
 	policy mount.Policy
 	blobs  []mount.Blob
@@ -79,7 +80,7 @@ func (p *Pusher) newRuns(ctx context.Context, g group, inv *inventory.Inventory,
 	var runs []*run
 	for i, t := range g.targets {
 		r := &run{
-			pusher: p, host: host, target: t, inv: inv, homes: shared, place: i,
+			pusher: p, host: host, began: time.Now(), target: t, inv: inv, homes: shared, place: i,
 			policy: p.options.policy, blobs: blobs, manifests: map[digest.Digest]bool{},
 			refs: make([]RefReport, len(t.refs)), repairs: make(chan struct{}, 1), cancelling: make(chan struct{}, 1), hurry: make(chan struct{}),
 		}
@@ -125,7 +126,7 @@ func (r *run) push(ctx context.Context) {
 	if root := r.inv.Root().Digest; r.stood(root) {
 		r.last(root)
 	}
-	r.homes.settleRest(r.place, err == nil)
+	r.homes.settleRest(r.place, err == nil, r.stood(r.inv.Root().Digest))
 	for _, w := range r.work {
 		r.cancel(ctx, w)
 	}

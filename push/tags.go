@@ -198,10 +198,10 @@ func (r *run) putAtOnce(ctx context.Context, root inventory.Manifest, tags []goa
 	}
 	a, err := r.putManifest(ctx, root, root.Digest.String(), names...)
 	if err != nil {
-		switch refusalOf(a).Concerns() {
-		case mount.ConcernsAll:
+		if ctx.Err() != nil || !a.Heard() || a.Status == http.StatusTooManyRequests {
 			return nil, err
-		case mount.ConcernsReference:
+		}
+		if c := refusalOf(a).Concerns(); c == mount.ConcernsReference || c == mount.ConcernsAll {
 			r.learn(mount.LearnTags(names, nil)...)
 		}
 		return tags, nil

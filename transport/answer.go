@@ -62,6 +62,12 @@ func (a Answer) Barred() bool {
 	return a.Err != nil && a.Status == http.StatusUnauthorized && !errors.Is(a.Err, auth.ErrSourceRefused)
 }
 
+// Unreadable says that the registry has answered, but with what is of no use here: it
+// is too large, or leads where it may not.
+func (a Answer) Unreadable() bool {
+	return a.Status == 0 && (errors.Is(a.Err, errReplySize) || errors.Is(a.Err, ErrForeign))
+}
+
 // Heard says whether an answer came.
 func (a Answer) Heard() bool { return a.Status != 0 }
 

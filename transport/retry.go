@@ -22,8 +22,8 @@ type Retry struct {
 	Base time.Duration
 	// Max bounds a wait that the registry did not ask for. The default is 10 s.
 	Max time.Duration
-	// Budget is how many repeats all requests of one push may make together,
-	// those after a rate limit that said how long to wait not counted. Two
+	// Budget is how many repeats all requests of one push to one registry may make
+	// together, those after a rate limit that said how long to wait not counted. Two
 	// answers that are no sign of trouble give one repeat back. The default is
 	// 60.
 	Budget int

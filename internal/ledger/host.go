@@ -42,7 +42,8 @@ type places struct {
 type place struct {
 	repository string
 	at         time.Time
-	kept       stamp // the time that a segment holds
+	kept       stamp     // the time that a segment holds
+	heard      time.Time // when a registry said so in this process; zero if none did
 }
 
 // doubt says that the credential of a target could not read a source.
@@ -155,7 +156,7 @@ func (h *host) remember(d digest.Digest, repository string, now time.Time) {
 	}
 	p := e.Value.(*places)
 	old, _ := p.drop(repository)
-	p.seen = append(p.seen, place{repository, now, old.kept})
+	p.seen = append(p.seen, place{repository, now, old.kept, now})
 	h.note(fresh(now, old.kept, expiry))
 	if len(p.seen) > maxPlaces {
 		p.seen = p.seen[1:]

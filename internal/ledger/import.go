@@ -131,7 +131,7 @@ func (p *places) merge(f placeFact) {
 	if len(p.seen) >= maxKept {
 		return
 	}
-	p.seen = append(p.seen, place{f.repository, f.at.time(), f.at})
+	p.seen = append(p.seen, place{repository: f.repository, at: f.at.time(), kept: f.at})
 	p.sort()
 }
 

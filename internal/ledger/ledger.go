@@ -110,6 +110,24 @@ func (l *Ledger) Facts(name, target string, blobs []digest.Digest) []mount.Fact 
 	return facts
 }
 
+// Since returns the repositories in which this process has seen a blob at the given
+// time or later. What other processes have kept is not among them.
+func (l *Ledger) Since(name string, d digest.Digest, at time.Time) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.find(name)
+	if h == nil || h.blobs[d] == nil {
+		return nil
+	}
+	var repositories []string
+	for _, p := range h.blobs[d].Value.(*places).seen {
+		if !p.heard.IsZero() && !p.heard.Before(at) {
+			repositories = append(repositories, p.repository)
+		}
+	}
+	return repositories
+}
+
 // Record remembers facts that a push to target on a host has shown, and returns
 // the traits of the host as they are now. Claims and guesses are not kept.
 func (l *Ledger) Record(name, target string, facts ...mount.Fact) mount.Traits {
