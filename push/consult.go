@@ -24,7 +24,7 @@ type book struct {
 // image of an index, of which 64 are read at most. What was read before an error
 // is remembered all the same.
 func (p *Pusher) Observe(ctx context.Context, ref name.Reference) error {
-	if ref == nil {
+	if ref = plain(ref); ref == nil {
 		return &Error{Op: "observe", Err: fmt.Errorf("%w: it is nil", ErrReference)}
 	}
 	repo := ref.Context()

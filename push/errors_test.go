@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,8 +115,11 @@ func TestBadInput(t *testing.T) {
 		{"typed nil image", typedNil, []name.Reference{tag}, push.ErrNoImage},
 		{"no refs", img, nil, push.ErrNoRefs},
 		{"nil ref", img, []name.Reference{tag, nil}, push.ErrReference},
+		{"nil tag", img, []name.Reference{(*name.Tag)(nil)}, push.ErrReference},
+		{"nil digest", img, []name.Reference{(*name.Digest)(nil)}, push.ErrReference},
 		{"zero tag", img, []name.Reference{name.Tag{}}, push.ErrReference},
 		{"other digest", img, []name.Reference{other}, push.ErrReference},
+		{"other digest, pointed to", img, []name.Reference{&other}, push.ErrReference},
 		{"streaming layers in an index", mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: streaming}), []name.Reference{tag}, stream.ErrNotComputed},
 	}
 	for _, c := range cases {
@@ -131,6 +135,24 @@ func TestBadInput(t *testing.T) {
 	}
 	if n := srv.Registry.Count().Requests; n != 0 {
 		t.Errorf("%d requests were sent", n)
+	}
+}
+
+// TestPointers: tags and digests may be pointed to.
+func TestPointers(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{})
+	img := image(t, "app", layer("a", 1<<10))
+	tag, err := name.NewTag(srv.Host + "/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := tag.Context().Digest(digestOf(t, img))
+	report, err := push.Push(context.Background(), img, &d, &tag)
+	if err != nil || !report.Refs[0].Stands || !report.Refs[1].Stands {
+		t.Errorf("%v\n%s", err, report)
+	}
+	if tags := srv.Registry.Tags("app"); !slices.Equal(tags, []string{"v1"}) {
+		t.Errorf("tags %v", tags)
 	}
 }
 

@@ -127,7 +127,7 @@ func WithSources(repositories ...name.Repository) Option {
 func WithBases(images ...name.Reference) Option {
 	return func(o *options) error {
 		for _, ref := range images {
-			if ref == nil || ref.Context().RepositoryStr() == "" {
+			if ref = plain(ref); ref == nil || ref.Context().RepositoryStr() == "" {
 				return errors.New("base image names no repository")
 			}
 		}

@@ -1,11 +1,14 @@
 package push_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/crossmount/crossmount/internal/registrytest"
+	"github.com/crossmount/crossmount/internal/wire"
 	"github.com/crossmount/crossmount/push"
 )
 
@@ -56,10 +60,15 @@ func TestTokenRunsOutInQueue(t *testing.T) {
 func TestSlowCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := registrytest.New(registrytest.Behaviour{})
-		puts := 0
+		var puts atomic.Int32
 		slow := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 			if q.Method == "PUT" && strings.Contains(q.URL.Path, "/uploads/") {
-				puts++
+				puts.Add(1)
+				body, err := io.ReadAll(q.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				q.Body = io.NopCloser(bytes.NewReader(body))
 				select {
 				case <-time.After(90 * time.Second):
 				case <-q.Context().Done():
@@ -72,11 +81,25 @@ func TestSlowCommit(t *testing.T) {
 		img := image(t, "a", layers("l", 1, 100<<10)...)
 		began := time.Now()
 		_, err := pusher(t, push.WithTransport(net), push.WithConcurrency(1)).Push(context.Background(), img, ref(t, faultHost, "app:v1"))
-		if err != nil {
-			t.Errorf("after %v and %d PUTs: %v", time.Since(began), puts, err)
+		if n := puts.Load(); err != nil || n != 2 {
+			t.Errorf("after %v and %d PUTs, of which 2 are needed: %v", time.Since(began), n, err)
 		}
 		if err := remote.Write(ref(t, faultHost, "plain:v1"), img, remote.WithTransport(net), remote.WithJobs(1)); err != nil {
 			t.Errorf("plain client: %v", err)
+		}
+	})
+}
+
+// TestNoCommit: a registry that never answers an upload is given up before long, and
+// the error says why.
+func TestNoCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := registrytest.New(registrytest.Behaviour{})
+		r.Inject(registrytest.Fault{Do: registrytest.Stall, Match: func(e registrytest.Entry) bool { return e.Kind == wire.UploadFinish }})
+		began := time.Now()
+		_, err := pusher(t, push.WithTransport(registrytest.Network{faultHost: r})).Push(context.Background(), image(t, "a", layer("l", 100<<10)), ref(t, faultHost, "app:v1"))
+		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "no byte went either way") || took > 10*time.Minute {
+			t.Errorf("after %v: %v\n%s", took, err, strings.Join(r.Lines(), "\n"))
 		}
 	})
 }

@@ -148,6 +148,7 @@ type target struct {
 func groupRefs(refs []name.Reference, root digest.Digest) ([]group, error) {
 	var groups []group
 	for i, ref := range refs {
+		ref = plain(ref)
 		if err := checkRef(ref, root); err != nil {
 			return nil, err
 		}
@@ -158,6 +159,23 @@ func groupRefs(refs []name.Reference, root digest.Digest) ([]group, error) {
 		t.index = append(t.index, i)
 	}
 	return groups, nil
+}
+
+// plain returns a tag or digest that is pointed to, which are references too.
+func plain(ref name.Reference) name.Reference {
+	switch r := ref.(type) {
+	case *name.Tag:
+		if r == nil {
+			return nil
+		}
+		return *r
+	case *name.Digest:
+		if r == nil {
+			return nil
+		}
+		return *r
+	}
+	return ref
 }
 
 func findGroup(groups *[]group, r name.Registry) *group {

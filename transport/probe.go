@@ -99,7 +99,7 @@ func (s *Session) Part(ctx context.Context, d digest.Digest, body Body, from, to
 	if err := content.open(ctx, from); err != nil {
 		return s.repository.answer(call{op: "upload part", digest: d}).unsent(&sending{}, err)
 	}
-	take := func() (*checkedBody, error) { return content.take(ctx, from, to-from) }
+	take := func() (*checkedBody, error) { return content.take(ctx, from) }
 	header := octets()
 	header.Set("Content-Range", wire.FormatContentRange(from, to-1))
 	a := s.send(ctx, call{

@@ -96,7 +96,7 @@ func (s *Session) parts(ctx context.Context, content *stream, offset, size int64
 	size = max(size, s.least, 1)
 	for offset < content.body.Size {
 		n := min(size, content.body.Size-offset)
-		take := func() (*checkedBody, error) { return content.take(ctx, offset, n) }
+		take := func() (*checkedBody, error) { return content.take(ctx, offset) }
 		header := octets()
 		header.Set("Content-Range", wire.FormatContentRange(offset, offset+n-1))
 		a := s.send(ctx, call{

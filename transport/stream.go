@@ -13,7 +13,7 @@ type stream struct {
 	digest  digest.Digest
 	body    Body
 	content *checkedBody // open, or nil
-	at      int64        // where content stands, in bytes, once the parts that were taken are read
+	from    int64        // where content was opened, in bytes
 }
 
 // open opens the content at offset. What is before counts for the digest.
@@ -23,20 +23,19 @@ func (s *stream) open(ctx context.Context, offset int64) error {
 	if err != nil {
 		return err
 	}
-	s.content, s.at = content, offset
+	s.content, s.from = content, offset
 	return content.skip(offset)
 }
 
-// take returns the content for a part of size bytes at offset. A part that is
-// taken again finds its bytes read, all or some of them: the content is opened
-// anew then.
-func (s *stream) take(ctx context.Context, offset, size int64) (*checkedBody, error) {
-	if s.at != offset {
+// take returns the content for a part at offset. It is opened anew if it does not
+// stand there: the part was taken before, or a registry has answered to the one
+// before it without reading it to its end.
+func (s *stream) take(ctx context.Context, offset int64) (*checkedBody, error) {
+	if sent, _ := s.content.result(); s.from+sent != offset {
 		if err := s.open(ctx, offset); err != nil {
 			return nil, err
 		}
 	}
-	s.at = offset + size
 	return s.content, nil
 }
 
