@@ -166,6 +166,22 @@ func (h *Host) Challenged(ctx context.Context, resp *http.Response, need Need) (
 	return again, nil
 }
 
+// Challenges says whether the registry has asked for a credential.
+func (h *Host) Challenges() bool {
+	ch, _ := h.memory.known()
+	return ch != nil
+}
+
+// Withholds says whether there is a credential for target that is not used, because the registry has not asked for
+// one. It may ask the keychain, for which it waits as long as ctx lasts.
+func (h *Host) Withholds(ctx context.Context, target name.Repository) bool {
+	if h.Challenges() {
+		return false
+	}
+	c, err := h.credential(ctx, target)
+	return err == nil && (c.header() != "" || c.config.IdentityToken != "")
+}
+
 // Readable says whether the target's credential permits to pull source, as far as tokens have told: their
 // access claims, and the refusals of token servers and of the registry. Nothing is known before the first token,
 // from opaque tokens, under Basic, and of sources that were left out of a token request for its size. It makes no

@@ -102,6 +102,12 @@ func (r *Repository) authorized(ctx context.Context, c call) Answer {
 		a, resp := r.routed(ctx, c, need)
 		sent, requests = sent+a.Sent, requests+a.Requests
 		a.Sent, a.Requests = sent, requests
+		again, asked := r.uninvited(ctx, a, resp, need)
+		requests += asked
+		a.Requests = requests
+		if again && challenges < maxChallenges {
+			continue
+		}
 		if a.Status != http.StatusUnauthorized || resp == nil || c.final || challenges == maxChallenges || !r.host.own(a.url) {
 			return a
 		}
@@ -113,6 +119,31 @@ func (r *Repository) authorized(ctx context.Context, c call) Answer {
 			return a
 		}
 	}
+}
+
+// uninvited says whether a request that went out bare and was denied is worth
+// sending again with the credential that there is: a registry that lets anybody
+// read may ask for one at its root only, where other clients begin. It is asked
+// there once, and what that took is returned.
+func (r *Repository) uninvited(ctx context.Context, a Answer, resp *http.Response, need auth.Need) (again bool, requests int) {
+	h := r.host
+	if a.Status != http.StatusForbidden || a.Limited || resp == nil || !h.own(a.url) || resp.Request.Header.Get("Authorization") != "" {
+		return false, 0
+	}
+	leave, err := h.asking.take(ctx)
+	if err != nil {
+		return false, 0
+	}
+	defer leave()
+	if !h.asked.Load() && h.auth.Withholds(ctx, r.name) {
+		root, answer := r.routed(ctx, call{op: "ask for a challenge", request: wire.Request{Kind: wire.Ping}}, need)
+		h.asked.Store(ctx.Err() == nil)
+		requests = root.Requests
+		if answer != nil {
+			_, _ = h.auth.Challenged(ctx, answer, need) // what it says is known then
+		}
+	}
+	return h.auth.Challenges(), requests
 }
 
 // unauthorized returns a with the reason why no token could be had. A refusal

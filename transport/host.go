@@ -65,6 +65,8 @@ type Host struct {
 	scheme   atomic.Pointer[string] // nil until an answer has shown it
 	door     slots                  // holds all but one request back until met
 	met      atomic.Bool            // one request has been through
+	asking   slots                  // holds all but one back that ask for a challenge
+	asked    atomic.Bool            // one has asked
 }
 
 // NewHost returns a Host. It sends nothing.
@@ -81,6 +83,7 @@ func NewHost(c Config) *Host {
 		uploads:  newPace(c.Uploads, defaultUploads),
 		stall:    c.Stall,
 		door:     newSlots(1, 1),
+		asking:   newSlots(1, 1),
 	}
 	if h.agent == "" {
 		h.agent = defaultUserAgent

@@ -22,6 +22,9 @@ type Auth struct {
 	// DistributionDelete makes DELETE of an upload session need the action delete, which a token for a push
 	// does not grant: distribution. By default it needs push.
 	DistributionDelete bool
+
+	// RootOnly denies requests without a credential with 403, and asks for one at /v2/ only.
+	RootOnly bool
 }
 
 // access is what a request needs of one repository.
@@ -74,6 +77,10 @@ func (c *call) refuseUnauthorized() bool {
 		return false
 	}
 	c.drain()
+	if c.b.Auth.RootOnly && header == "" && c.req.Kind != wire.Ping {
+		c.failWith(http.StatusForbidden, wire.CodeDenied, "requested access to the resource is denied")
+		return true
+	}
 	c.challenge(problem)
 	c.failWith(http.StatusUnauthorized, wire.CodeUnauthorized, "authentication required")
 	return true
