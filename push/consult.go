@@ -50,10 +50,13 @@ func (r *run) consult(ctx context.Context) error {
 	if r.policy.NoMounts || r.policy.Force {
 		return nil
 	}
-	platforms := r.platforms()
 	for _, b := range r.books() {
+		if !r.plan(r.policy).WorthReading(b.repository) {
+			continue
+		}
+		platforms := r.platforms()
 		key := fmt.Sprint(r.host.Name(), "/", b.repository, "@", b.reference, platforms)
-		if !r.plan(r.policy).WorthReading(b.repository) || r.pusher.wasRead(key) {
+		if r.pusher.wasRead(key) {
 			continue
 		}
 		c, err := r.pusher.reads.Do(ctx, key, func(ctx context.Context) (consulted, error) {

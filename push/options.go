@@ -223,7 +223,9 @@ func WithRetry(r transport.Retry) Option {
 
 // WithStall sets how long a request may go without a byte in either direction.
 // Then it is cut and goes on as after a broken connection: an upload is resumed
-// if the registry still has what was sent. The default is one minute.
+// if the registry still has what was sent. A registry that has all of a blob may
+// take three times as long to answer, and a second more for each 8 MiB of it. The
+// default is one minute.
 func WithStall(d time.Duration) Option {
 	return func(o *options) error {
 		if d <= 0 {

@@ -36,9 +36,10 @@ type Config struct {
 	// content of a blob. The defaults are 8 and 4. They are halved when the
 	// registry asks to slow down (429, 503) and grow again.
 	Requests, Uploads int
-	// Stall is how long a request may go without a byte in either direction. Then
-	// it is cut, and goes on like one whose connection broke. The default is one
-	// minute.
+	// Stall is how long a request may go without a byte in either direction, and a
+	// token request may take. Then it is cut, and goes on like one whose connection
+	// broke. A registry that has all of a blob or manifest may take three times as
+	// long to answer, and a second more for each 8 MiB. The default is one minute.
 	Stall time.Duration
 }
 

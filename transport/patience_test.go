@@ -155,10 +155,10 @@ func TestFewConnections(t *testing.T) {
 			w.WriteHeader(202)
 			return
 		}
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(400 * time.Millisecond)
 		w.WriteHeader(201)
 	})
-	h := newHost(t, s.host, &http.Transport{MaxConnsPerHost: 1}, func(c *Config) { c.Stall = 250 * time.Millisecond })
+	h := newHost(t, s.host, &http.Transport{MaxConnsPerHost: 1}, func(c *Config) { c.Stall = time.Second })
 	var puts []func()
 	for i := range 4 {
 		d, body := content(pattern(1000 + i))
@@ -170,4 +170,16 @@ func TestFewConnections(t *testing.T) {
 		wg.Go(put)
 	}
 	wg.Wait()
+}
+
+// A registry that says now and then that it is still at work (102) does not stall.
+func TestProcessing(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, _ *http.Request) {
+		for range 8 {
+			time.Sleep(100 * time.Millisecond)
+			w.WriteHeader(http.StatusProcessing)
+		}
+	})
+	r := newRepository(t, s.host, "app", nil, func(c *Config) { c.Stall, c.Retry = 600*time.Millisecond, Retry{Attempts: 1} })
+	wantStatus(t, "tags", r.Tags(t.Context(), 1), 200)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"time"
 )
@@ -42,6 +43,7 @@ func watch(ctx context.Context, limit, commit time.Duration) (context.Context, *
 		ConnectStart:      func(string, string) { w.moved() },
 		TLSHandshakeStart: w.moved,
 		GotConn:           func(httptrace.GotConnInfo) { w.moved() },
+		Got1xxResponse:    func(int, textproto.MIMEHeader) error { w.moved(); return nil },
 	}), w
 }
 
