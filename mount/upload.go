@@ -98,8 +98,8 @@ func (s Step) resume(outcomes []Outcome) (Try, bool) {
 		return Try{}, false
 	}
 	cut := outcomes[at]
-	if resumable, known := s.traits.Known(Resumes); known && !resumable || !cut.Session || Judge(s.Blob.Digest, cut) != Unsure {
-		return Try{}, false
+	if seen := s.traits.Of(Resumes); seen.No > seen.Yes+1 || !cut.Session || Judge(s.Blob.Digest, cut) != Unsure {
+		return Try{}, false // one session that was gone may have gone with a registry that was restarted
 	}
 	checked := at < len(outcomes)-1
 	if (cut.Whole || cut.Late) && !checked && s.checks(outcomes) {
