@@ -28,7 +28,11 @@ func learnLast(b Blob, e Evidence, last Outcome, before []Outcome) []Fact {
 	}
 	switch last.Try.Kind {
 	case Check:
-		return learnCheck(b, e, v, before, last.forbidden())
+		facts := learnCheck(b, e, v, before, last.forbidden())
+		if uploads(before) > 0 {
+			facts = append(facts, refusals(b, v, before)...)
+		}
+		return facts
 	case Mount:
 		return append(learnMount(b, e, last, v), refusals(b, v, before)...)
 	case MountSelf:

@@ -125,7 +125,7 @@ func (s Step) exhausted(outcomes []Outcome) bool {
 	}
 	unsure := last.Try.Kind == Upload && Judge(s.Blob.Digest, last) == Unsure && s.checks(outcomes)
 	if unanswered(outcomes) >= maxLate {
-		return !unsure
+		return !unsure && !s.again(outcomes)
 	}
 	if _, ok := s.resume(outcomes); ok {
 		return false

@@ -20,6 +20,7 @@ import (
 	"github.com/crossmount/crossmount/internal/wire"
 	"github.com/crossmount/crossmount/mount"
 	"github.com/crossmount/crossmount/push"
+	"github.com/crossmount/crossmount/transport"
 )
 
 // front serves r, but for the requests that own answers.
@@ -55,7 +56,7 @@ func TestTagParamsFail(t *testing.T) {
 			for i := range 8 {
 				refs = append(refs, ref(t, host, fmt.Sprint("app:v", i)))
 			}
-			if _, err := pusher(t).Push(context.Background(), image(t, "a", layer("a", 1000)), refs...); err != nil {
+			if _, err := pusher(t, push.WithRetry(transport.Retry{Base: time.Millisecond})).Push(context.Background(), image(t, "a", layer("a", 1000)), refs...); err != nil {
 				t.Errorf("%s", strings.SplitN(err.Error(), "\n", 2)[0])
 			}
 		})
@@ -185,5 +186,25 @@ func TestLookShowsNothing(t *testing.T) {
 		if _, err := pusher(t).Push(context.Background(), image(t, "a", layer("a", 1000)), ref(t, host, "app:v1")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestTagParamsOutage: what fails in an outage says nothing of what the host takes.
+func TestTagParamsOutage(t *testing.T) {
+	srv := registrytest.Start(t, registrytest.Behaviour{TagParams: true})
+	p := pusher(t, push.WithRetry(transport.Retry{Attempts: 2, Base: time.Millisecond}))
+	if _, err := p.Push(context.Background(), image(t, "0", layer("a", 1<<10)), tagged(t, srv.Host, "app0", 8)...); err != nil {
+		t.Fatal(err)
+	}
+	srv.Registry.Inject(registrytest.Fault{
+		Match: func(e registrytest.Entry) bool { return e.Kind == wire.ManifestPut }, Times: 7, Do: registrytest.Status(503),
+	})
+	_, _ = p.Push(context.Background(), image(t, "1", layer("a", 1<<10)), tagged(t, srv.Host, "app1", 8)...)
+	srv.Registry.ClearFaults()
+	if _, err := p.Push(context.Background(), image(t, "2", layer("a", 1<<10)), tagged(t, srv.Host, "app2", 8)...); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(manifestPuts(srv.Registry, "app2")); n != 1 {
+		t.Errorf("%d manifests put for eight tags, want 1", n)
 	}
 }

@@ -129,8 +129,10 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 
 // mayMountFrom says whether it is worth waiting for what another repository gets.
 func (r *run) mayMountFrom(repository string) bool {
-	mounts, known := r.known().Traits().Known(mount.MountsFrom)
-	return !r.policy.NoMounts && (mounts || !known) && r.known().Allows(repository)
+	known := r.known()
+	mounts, seen := known.Traits().Known(mount.MountsFrom)
+	discovers, found := known.Traits().Known(mount.Discovers)
+	return !r.policy.NoMounts && ((mounts || !seen) && known.Allows(repository) || discovers && found && !r.policy.NoDiscovery)
 }
 
 // anew begins the step of a blob once more if it missed a mount from where the blob

@@ -198,10 +198,10 @@ func (r *run) putAtOnce(ctx context.Context, root inventory.Manifest, tags []goa
 	}
 	a, err := r.putManifest(ctx, root, root.Digest.String(), names...)
 	if err != nil {
-		if ctx.Err() != nil || !a.Heard() || a.Status == http.StatusTooManyRequests {
+		if ctx.Err() != nil || !a.Heard() || a.Limited {
 			return nil, err
 		}
-		if c := refusalOf(a).Concerns(); c == mount.ConcernsReference || c == mount.ConcernsAll {
+		if c := refusalOf(a).Concerns(); a.Status < 500 && !a.Limited && (c == mount.ConcernsReference || c == mount.ConcernsAll) {
 			r.learn(mount.LearnTags(names, nil)...)
 		}
 		return tags, nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -141,7 +142,7 @@ func (s *sending) load(req *http.Request, w *watcher) error {
 	case s.call.body != nil:
 		req.ContentLength = s.call.body.Size
 		req.GetBody = func() (io.ReadCloser, error) {
-			w.hold()
+			w.anew()
 			defer w.moved()
 			body, err := s.open(req.Context())
 			if err != nil {
@@ -169,15 +170,17 @@ func (s *sending) loadPart(req *http.Request, w *watcher) error {
 	p := s.call.part
 	req.ContentLength = p.size
 	req.GetBody = func() (io.ReadCloser, error) {
-		w.hold()
+		w.anew()
 		defer w.moved()
 		content, err := p.take()
 		if err != nil {
 			return nil, err
 		}
-		before, _ := content.result()
-		s.before += before
-		s.bodies = append(s.bodies, content)
+		if !slices.Contains(s.bodies, content) { // else nothing of it was read yet
+			before, _ := content.result()
+			s.before += before
+			s.bodies = append(s.bodies, content)
+		}
 		return w.sent(io.NopCloser(io.LimitReader(content, p.size))), nil
 	}
 	body, err := req.GetBody()

@@ -99,13 +99,14 @@ func (r *Repository) authorized(ctx context.Context, c call) Answer {
 	var sent int64
 	requests := 0
 	for challenges := 0; ; challenges++ {
+		known := r.host.auth.Challenges()
 		a, resp := r.routed(ctx, c, need)
 		sent, requests = sent+a.Sent, requests+a.Requests
 		a.Sent, a.Requests = sent, requests
 		again, asked := r.uninvited(ctx, a, resp, need)
 		requests += asked
 		a.Requests = requests
-		if again && challenges < maxChallenges {
+		if again && !known && challenges < maxChallenges {
 			continue
 		}
 		if a.Status != http.StatusUnauthorized || resp == nil || c.final || challenges == maxChallenges || !r.host.own(a.url) {
@@ -137,7 +138,7 @@ func (r *Repository) uninvited(ctx context.Context, a Answer, resp *http.Respons
 	defer leave()
 	if !h.asked.Load() && h.auth.Withholds(ctx, r.name) {
 		root, answer := r.routed(ctx, call{op: "ask for a challenge", request: wire.Request{Kind: wire.Ping}}, need)
-		h.asked.Store(ctx.Err() == nil)
+		h.asked.Store(root.Heard() && !root.Limited && !transient(root.Status))
 		requests = root.Requests
 		if answer != nil {
 			_, _ = h.auth.Challenged(ctx, answer, need) // what it says is known then
@@ -204,15 +205,13 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 			return a.unauthorized(err), nil
 		}
 	}
-	watched, w := watch(ctx, h.stall, c.commitTime(h.stall))
+	watched, w := watch(ctx, h.stall, c.commitTime(h.stall), h.few)
 	defer w.end()
 	req = req.WithContext(watched)
 	if err := s.load(req, w); err != nil {
 		return a.unsent(s, err), nil
 	}
-	if method == http.MethodPut && !c.carries() {
-		w.settling()
-	}
+	w.commits = method == http.MethodPut && !c.carries()
 	began := time.Now()
 	a.Requests = 1
 	resp, err := h.base.RoundTrip(req)

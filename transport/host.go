@@ -63,6 +63,7 @@ type Host struct {
 	requests *pace
 	uploads  *pace
 	stall    time.Duration
+	few      bool                   // requests may wait for one of the few connections
 	scheme   atomic.Pointer[string] // nil until an answer has shown it
 	door     slots                  // holds all but one request back until met
 	met      atomic.Bool            // one request has been through
@@ -85,6 +86,9 @@ func NewHost(c Config) *Host {
 		stall:    c.Stall,
 		door:     newSlots(1, 1),
 		asking:   newSlots(1, 1),
+	}
+	if t, ok := c.Base.(*http.Transport); ok {
+		h.few = t.MaxConnsPerHost > 0
 	}
 	if h.agent == "" {
 		h.agent = defaultUserAgent

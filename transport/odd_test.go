@@ -100,3 +100,32 @@ func TestBareResponse(t *testing.T) {
 	r = newRepository(t, publicHost, "app", bare{next: registry.Client(), body: true}, as("alice", "secret"))
 	wantStatus(t, "without Body", r.Check(t.Context(), digest.FromString("x")), 404)
 }
+
+// rewinds makes the content of each part anew before it is sent, as HTTP/2 does
+// when a connection cannot be used after all.
+type rewinds struct{ next http.RoundTripper }
+
+func (r rewinds) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPatch {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		req = req.Clone(req.Context())
+		req.Body = body
+	}
+	return r.next.RoundTrip(req)
+}
+
+// Content that was made anew before any of it was read counts once.
+func TestRewind(t *testing.T) {
+	const size = 100 << 10
+	d, body := content(pattern(size))
+	s := registrytest.Start(t, registrytest.Behaviour{})
+	r := newRepository(t, s.Host, "app", rewinds{http.DefaultTransport})
+	a := open(t, r, d).Chunks(t.Context(), d, body, 30<<10)
+	wantStatus(t, "chunks", a, 201)
+	if a.Sent != size {
+		t.Errorf("%d bytes sent of %d", a.Sent, size)
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,4 +184,48 @@ func TestProcessing(t *testing.T) {
 	})
 	r := newRepository(t, s.host, "app", nil, func(c *Config) { c.Stall, c.Retry = 600*time.Millisecond, Retry{Attempts: 1} })
 	wantStatus(t, "tags", r.Tags(t.Context(), 1), 200)
+}
+
+// A dialer that hangs, of whatever kind, is cut.
+func TestHangingDialer(t *testing.T) {
+	base := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	r := newRepository(t, publicHost, "app", base, func(c *Config) { c.Stall, c.Retry = 100*time.Millisecond, Retry{Attempts: 1} })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if a := r.Check(ctx, digest.FromString("blob")); ctx.Err() != nil || !errors.Is(a.Failure(), errStalled) {
+		t.Error(a.Failure())
+	}
+}
+
+// tripper is a RoundTripper that is a function.
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A manifest has the time of a commit only once it is out: a connection that is
+// not had is a stall like any.
+func TestConnectBeforeCommit(t *testing.T) {
+	for _, wrote := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			base := tripper(func(req *http.Request) (*http.Response, error) {
+				if wrote {
+					httptrace.ContextClientTrace(req.Context()).WroteRequest(httptrace.WroteRequestInfo{})
+				}
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			})
+			r := newRepository(t, publicHost, "app", base, func(c *Config) { c.Stall, c.Retry = time.Minute, Retry{Attempts: 1} })
+			began, want := time.Now(), time.Minute
+			if wrote {
+				want = 3 * time.Minute
+			}
+			r.PutManifest(t.Context(), "tag", indexV1, []byte(emptyIndex))
+			if took := time.Since(began); took != want {
+				t.Errorf("written %v: cut after %v", wrote, took)
+			}
+		})
+	}
 }

@@ -64,9 +64,9 @@ func (r *Repository) elseSecure(ctx context.Context, c call, method string, u *u
 	return a, resp
 }
 
-// elsePlain goes on by http where no registry answers by https. A registry that
-// is there is never asked in clear, as what serves it by https may serve it by
-// http too.
+// elsePlain goes on by http where no registry answers by https. One that shows
+// itself there is never asked in clear, as what serves it by https may serve it
+// by http too.
 func (r *Repository) elsePlain(ctx context.Context, c call, method string, u *url.URL, need auth.Need, a Answer, resp *http.Response) (Answer, *http.Response) {
 	h := r.host
 	if a.Heard() && !mayBeAnother(a) {
@@ -79,7 +79,7 @@ func (r *Repository) elsePlain(ctx context.Context, c call, method string, u *ur
 	plain.Scheme = "http"
 	b, answer := r.exchange(ctx, c, method, &plain, need)
 	b.Requests += a.Requests
-	if b.Heard() && (!a.Heard() || !mayBeAnother(b)) {
+	if b.Heard() && (!a.Heard() || saysRegistry(b)) {
 		h.settle(h.shown(b))
 		return b, answer
 	}
@@ -95,11 +95,14 @@ func (r *Repository) elsePlain(ctx context.Context, c call, method string, u *ur
 // mayBeAnother says whether an answer may be that of a server that is no
 // registry: a refusal without anything that only a registry says.
 func mayBeAnother(a Answer) bool {
-	if a.Status < 300 || transient(a.Status) || a.Limited || a.Digest != "" {
-		return false
-	}
+	return a.Status >= 300 && !transient(a.Status) && !a.Limited && !saysRegistry(a)
+}
+
+// saysRegistry says whether an answer has what only a registry says.
+func saysRegistry(a Answer) bool {
 	coded := slices.ContainsFunc(a.Errors, func(e wire.Error) bool { return e.Code != wire.CodeUnknown })
-	return !coded && a.header.Get("Docker-Distribution-Api-Version") == "" && a.header.Get("WWW-Authenticate") == ""
+	opened := a.Status == http.StatusAccepted && a.header.Get("Location") != ""
+	return coded || opened || a.Digest != "" || a.header.Get("Docker-Distribution-Api-Version") != "" || a.header.Get("WWW-Authenticate") != ""
 }
 
 // speaks says whether the host is known to speak the scheme.

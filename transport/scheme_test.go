@@ -354,3 +354,20 @@ func TestSchemeAtPort443(t *testing.T) {
 		t.Errorf("other servers at both ports: %v", a.Failure())
 	}
 }
+
+// A server at 80 that says yes to everything is no registry, beside one at 443 that
+// answers without anything that shows it.
+func TestSchemeOfCatchAll(t *testing.T) {
+	base := tripper(func(req *http.Request) (*http.Response, error) {
+		status := 404
+		if req.URL.Scheme == "http" {
+			status = 200
+		}
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+	})
+	r := newRepository(t, "127.0.0.1", "app", base)
+	wantStatus(t, "check", r.Check(t.Context(), digest.FromString("blob")), 404)
+	if !r.host.speaks("https") {
+		t.Error("https was not settled on")
+	}
+}

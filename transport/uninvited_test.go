@@ -62,3 +62,34 @@ func TestDeniedWithoutChallenge(t *testing.T) {
 		}
 	}
 }
+
+// A registry that could not answer at its root is asked there again.
+func TestChallengeAtRootLater(t *testing.T) {
+	b := registrytest.Behaviour{Auth: &registrytest.Auth{Users: map[string]string{"alice": "secret"}, RootOnly: true}}
+	registry := registrytest.New(b)
+	registry.Inject(registrytest.Fault{Match: func(e registrytest.Entry) bool { return e.URL == "/v2/" }, Times: 1, Do: registrytest.Status(503)})
+	r := newRepository(t, publicHost, "app", registrytest.Network{publicHost: registry}, as("alice", "secret"))
+	wantStatus(t, "first", r.Check(t.Context(), digest.FromString("blob")), 403)
+	wantStatus(t, "later", r.Check(t.Context(), digest.FromString("blob")), 404)
+}
+
+// What is denied to a client that has no credential is not sent again because the
+// registry has asked for one before.
+func TestDeniedBare(t *testing.T) {
+	n := 0
+	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPost {
+			w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+			w.WriteHeader(401)
+			return
+		}
+		n++
+		w.WriteHeader(403)
+	})
+	r := newRepository(t, publicHost, "app", registrytest.Network{publicHost: h})
+	r.Start(t.Context(), digest.FromString("blob"))
+	wantStatus(t, "check", r.Check(t.Context(), digest.FromString("blob")), 403)
+	if n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}

@@ -15,36 +15,73 @@ var errStalled = errors.New("no byte went either way for too long")
 
 // watcher cuts a request that stalls: no byte of its content is taken, none of
 // its reply arrives. The time that content takes to be read here does not count,
-// nor does waiting for a connection before one is dialled, which the caller's
-// transport may keep few of.
+// nor does waiting for one of the few connections that a caller's transport may
+// allow.
 type watcher struct {
-	cut context.CancelCauseFunc
+	cut     context.CancelCauseFunc
+	commits bool // the request makes the registry commit something, and has no content that shows when it is out
 
 	// mu guards the fields below.
-	mu      sync.Mutex
-	limit   time.Duration
-	commit  time.Duration // the limit once all content is out
-	settles bool          // all content is out
-	timer   *time.Timer
-	ended   bool
+	mu        sync.Mutex
+	limit     time.Duration
+	commit    time.Duration // the limit once all content is out
+	settles   bool          // all content is out
+	connected bool
+	timer     *time.Timer
+	ended     bool
 }
 
 // watch returns a context for a request, which ends when the request stalls: when
-// nothing moves for limit, or for commit once all content is out.
-func watch(ctx context.Context, limit, commit time.Duration) (context.Context, *watcher) {
+// nothing moves for limit, or for commit once all content is out. Few says that it
+// may have to wait for a connection.
+func watch(ctx context.Context, limit, commit time.Duration, few bool) (context.Context, *watcher) {
 	ctx, cut := context.WithCancelCause(ctx)
 	w := &watcher{cut: cut, limit: limit, commit: commit}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(limit, func() { cut(errStalled) })
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:           func(string) { w.hold() },
-		DNSStart:          func(httptrace.DNSStartInfo) { w.moved() },
-		ConnectStart:      func(string, string) { w.moved() },
-		TLSHandshakeStart: w.moved,
-		GotConn:           func(httptrace.GotConnInfo) { w.moved() },
-		Got1xxResponse:    func(int, textproto.MIMEHeader) error { w.moved(); return nil },
-	}), w
+	trace := &httptrace.ClientTrace{
+		WroteRequest: func(i httptrace.WroteRequestInfo) {
+			if w.commits && i.Err == nil {
+				w.settling()
+			}
+		},
+		Got1xxResponse: func(int, textproto.MIMEHeader) error { w.moved(); return nil },
+	}
+	if few {
+		trace.GetConn = func(string) { w.hold() }
+		trace.DNSStart = func(httptrace.DNSStartInfo) { w.dials() }
+		trace.ConnectStart = func(string, string) { w.dials() }
+		trace.TLSHandshakeStart = w.dials
+		trace.GotConn = func(httptrace.GotConnInfo) { w.connects() }
+	}
+	return httptrace.WithClientTrace(ctx, trace), w
+}
+
+// dials starts the clock, unless there is a connection already: a transport may go
+// on to dial for others.
+func (w *watcher) dials() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.connected {
+		w.start()
+	}
+}
+
+// connects notes that there is a connection.
+func (w *watcher) connects() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.connected = true
+	w.start()
+}
+
+// anew stops the clock while content is made that goes out from its beginning.
+func (w *watcher) anew() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settles = false
+	w.timer.Stop()
 }
 
 // hold stops the clock while content is read here.
