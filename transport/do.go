@@ -190,20 +190,16 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 	s := &sending{call: c}
 	req := s.newRequest(ctx, method, u)
 	req.Header.Set("User-Agent", h.agent)
-	if h.own(u) {
-		if err := h.auth.Authorize(ctx, req, need); err != nil {
-			return a.unauthorized(err), nil
-		}
+	if err := h.authorize(ctx, req, need); err != nil {
+		return a.unauthorized(err), nil
 	}
 	release, err := h.place(ctx, r.work, c)
 	if err != nil {
 		return a.unsent(s, err), nil
 	}
 	defer release()
-	if h.own(u) { // again: the token may have run out while the request waited
-		if err := h.auth.Authorize(ctx, req, need); err != nil {
-			return a.unauthorized(err), nil
-		}
+	if err := h.authorize(ctx, req, need); err != nil { // again: the token may have run out while the request waited
+		return a.unauthorized(err), nil
 	}
 	watched, w := watch(ctx, h.stall, c.commitTime(h.stall), h.few)
 	defer w.end()
@@ -240,6 +236,21 @@ func (r *Repository) exchange(ctx context.Context, c call, method string, u *url
 	h.log.Debug("request", "op", c.op, "method", method, "host", u.Host, "repository", r.path(),
 		"digest", a.digest, "reference", a.reference, "from", c.request.From, "status", a.Status, "took", time.Since(began))
 	return a, resp
+}
+
+// authorize gives a request to the host itself the credential that there is for
+// it. Another request may show meanwhile which scheme the host speaks, and be asked
+// for a credential: this one does not get it then if it is of the other scheme.
+func (h *Host) authorize(ctx context.Context, req *http.Request, need auth.Need) error {
+	var err error
+	if h.own(req.URL) {
+		err = h.auth.Authorize(ctx, req, need)
+	}
+	if !h.own(req.URL) {
+		req.Header.Del("Authorization")
+		return nil
+	}
+	return err
 }
 
 // place waits until a call may go on the wire, and returns what to call when it is
