@@ -62,6 +62,8 @@ func TestLearnCheck(t *testing.T) {
 		{name: "after a lost self-mount, which places nothing", before: []Outcome{tried(MountSelf, "", got(500))}, out: got(200),
 			want: []Fact{heads, present}},
 		{name: "after a lost check", before: []Outcome{tried(Check, "", got(500))}, out: got(200), want: []Fact{heads, present}},
+		{name: "after an upload that was too large, and a lost one", before: []Outcome{tried(Upload, "", got(413)), tried(Upload, "", got(0))}, out: got(200),
+			want: []Fact{heads, placed, {Limit: 1000}}},
 		{name: "absent after a lost mount", before: []Outcome{tried(Mount, "lib", got(500))}, out: got(404), want: []Fact{heads, absent}},
 	}
 	for _, l := range lessons {

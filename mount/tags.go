@@ -39,6 +39,16 @@ func LearnTags(asked, set []string) []Fact {
 	return nil
 }
 
+// LearnTagsRefused returns what the refusal of a PUT with tags as parameters has
+// shown: that the host takes none, unless it is in trouble, or a tag is to blame.
+// It is of no account after a rate limit.
+func LearnTagsRefused(r Refusal) []Fact {
+	if c := r.Concerns(); r.Status >= 500 || c == ConcernsTag || c == ConcernsMove {
+		return nil
+	}
+	return []Fact{see(TagParams, false)}
+}
+
 // LearnSubject returns what the answer to the PUT of a manifest with a subject has
 // shown: whether the host has taken note of it.
 func LearnSubject(noted bool) []Fact { return []Fact{see(Lists, noted)} }

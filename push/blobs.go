@@ -112,7 +112,7 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 		r.pusher.sending.end(key, own, false)
 		return nil, true, nil
 	}
-	if other == nil || other.repository != target && !r.mayMountFrom(other.repository) {
+	if other == nil || other.repository != target && !r.known().WorthAwaiting(other.repository, r.policy) {
 		return own, false, nil
 	}
 	at, err := other.await(ctx)
@@ -125,14 +125,6 @@ func (r *run) mayUpload(ctx context.Context, key blobAt) (own *upload, again boo
 		r.learn(mount.At(key.digest, at, mount.Confirmed))
 	}
 	return nil, true, nil
-}
-
-// mayMountFrom says whether it is worth waiting for what another repository gets.
-func (r *run) mayMountFrom(repository string) bool {
-	known := r.known()
-	mounts, seen := known.Traits().Known(mount.MountsFrom)
-	discovers, found := known.Traits().Known(mount.Discovers)
-	return !r.policy.NoMounts && ((mounts || !seen) && known.Allows(repository) || discovers && found && !r.policy.NoDiscovery)
 }
 
 // anew begins the step of a blob once more if it missed a mount from where the blob

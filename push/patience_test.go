@@ -20,27 +20,13 @@ import (
 	"github.com/crossmount/crossmount/push"
 )
 
-// statusWriter notes the status of an answer.
-type statusWriter struct {
-	http.ResponseWriter
-	code int
-}
-
-func (s *statusWriter) WriteHeader(c int) { s.code = c; s.ResponseWriter.WriteHeader(c) }
-
 // TestTokenRunsOutInQueue: three pushes of one Pusher, with uploads that take longer
 // than a token lives.
 func TestTokenRunsOutInQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := registrytest.NewTokenServer(registrytest.TokenBehaviour{Life: time.Minute})
 		r := registrytest.New(registrytest.Behaviour{Auth: tokens.Auth("https://auth.example/token")})
-		slow := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-			rec := &statusWriter{ResponseWriter: w}
-			r.ServeHTTP(rec, q)
-			if q.Method == "PUT" && strings.Contains(q.URL.Path, "/uploads/") && rec.code != 401 {
-				time.Sleep(65 * time.Second) // the time that the bytes take
-			}
-		})
+		slow, _ := registrytest.SlowUploads(r, 65*time.Second)
 		p := pusher(t, alice(), push.WithTransport(registrytest.Network{faultHost: slow, "auth.example": tokens}), push.WithStall(10*time.Minute))
 		var wg sync.WaitGroup
 		for i := range 3 {

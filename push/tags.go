@@ -201,9 +201,7 @@ func (r *run) putAtOnce(ctx context.Context, root inventory.Manifest, tags []goa
 		if ctx.Err() != nil || !a.Heard() || a.Limited {
 			return nil, err
 		}
-		if c := refusalOf(a).Concerns(); a.Status < 500 && !a.Limited && (c == mount.ConcernsReference || c == mount.ConcernsAll) {
-			r.learn(mount.LearnTags(names, nil)...)
-		}
+		r.learn(mount.LearnTagsRefused(refusalOf(a))...)
 		return tags, nil
 	}
 	set := tagsSet(a)

@@ -9,7 +9,6 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,32 +18,13 @@ import (
 	"github.com/crossmount/crossmount/internal/registrytest"
 )
 
-// coded notes the status of an answer.
-type coded struct {
-	http.ResponseWriter
-	code int
-}
-
-func (c *coded) WriteHeader(code int) { c.code = code; c.ResponseWriter.WriteHeader(code) }
-
 // A token that runs out while an upload waits for its place is replaced before the
 // upload goes out.
 func TestTokenOfOneThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := registrytest.NewTokenServer(registrytest.TokenBehaviour{Life: time.Minute})
 		registry := registrytest.New(registrytest.Behaviour{Auth: tokens.Auth("https://tokens.test/token")})
-		var refused atomic.Int32
-		slow := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-			rec := &coded{ResponseWriter: w}
-			registry.ServeHTTP(rec, q)
-			switch {
-			case q.Method != http.MethodPut:
-			case rec.code == 401:
-				refused.Add(1)
-			default:
-				time.Sleep(65 * time.Second) // the time that the bytes take
-			}
-		})
+		slow, refused := registrytest.SlowUploads(registry, 65*time.Second)
 		h := newHost(t, publicHost, registrytest.Network{publicHost: slow, "tokens.test": tokens}, func(c *Config) {
 			c.Uploads, c.Stall, c.Retry = 1, time.Hour, Retry{}
 		})
