@@ -19,7 +19,10 @@ func SlowUploads(h http.Handler, wait time.Duration) (slow http.Handler, refused
 		case noted.status == http.StatusUnauthorized:
 			refused.Add(1)
 		default:
-			time.Sleep(wait)
+			select {
+			case <-time.After(wait):
+			case <-req.Context().Done():
+			}
 		}
 	}), refused
 }
