@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// SlowUploads serves h, and takes as long as wait for each PUT to an upload session, after h has handled it,
+// SlowUploads serves h, and takes as long as d for each PUT to an upload session, after h has handled it,
 // as bytes do on a slow line. PUTs for want of a token (401) are answered at once; refused counts them.
-func SlowUploads(h http.Handler, wait time.Duration) (slow http.Handler, refused *atomic.Int32) {
+func SlowUploads(h http.Handler, d time.Duration) (slow http.Handler, refused *atomic.Int32) {
 	refused = new(atomic.Int32)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		noted := &statusWriter{ResponseWriter: w}
@@ -19,10 +19,7 @@ func SlowUploads(h http.Handler, wait time.Duration) (slow http.Handler, refused
 		case noted.status == http.StatusUnauthorized:
 			refused.Add(1)
 		default:
-			select {
-			case <-time.After(wait):
-			case <-req.Context().Done():
-			}
+			wait(req.Context(), d)
 		}
 	}), refused
 }
